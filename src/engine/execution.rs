@@ -1,0 +1,304 @@
+//! Exactly once: which numbered ask runs, which hears its recorded answer, which is too late.
+//!
+//! A session numbers its asks. A partition knows the sessions that were opened there, and of each
+//! the *floor*: the highest number under which the session will never ask again. An entity keeps
+//! the answers that it gave above the floor, inside its own record, so that a change and its answer
+//! are stored together or not at all. Of one number, one entity, three things can be true:
+//!
+//! * there is an answer: a retry hears it;
+//! * there is none and the number is at or under the floor: too late to know, it never runs;
+//! * there is none above the floor: it runs.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use super::id::{Position, RequestId, SessionId};
+use super::instant::Timestamp;
+
+/// What a numbered ask brings with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Numbered {
+    /// The ask's identity.
+    pub request: RequestId,
+    /// Where its session was opened on this partition, as the session was told.
+    pub opening: Position,
+    /// The session asks for nothing at or under this number again.
+    pub floor: u64,
+    /// Which message it is: a hash of its wire name, to tell a retry from a misuse.
+    pub message: u32,
+}
+
+/// How a handler's run ended, as far as a retry may be told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// The encoded reply (the handler's own `Err` is a reply, too).
+    Reply(Box<[u8]>),
+    /// The handler panicked with this message, and was undone.
+    Panicked(Box<str>),
+    /// The resulting state or reply was over the limit, and the handler was undone.
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+        /// The limit.
+        max_bytes: u64,
+    },
+}
+
+/// One recorded answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// Number of the ask in its session.
+    pub number: u64,
+    /// Hash of the wire name of the message that was answered.
+    pub message: u32,
+    /// The answer.
+    pub outcome: Outcome,
+}
+
+/// One session's answers at one entity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionAnswers {
+    /// Whose answers.
+    pub session: SessionId,
+    /// Which opening of that session they belong to.
+    pub opening: Position,
+    /// Answers at or under this number have been forgotten.
+    pub floor: u64,
+    /// Ascending by number, each above the floor.
+    pub answers: VecDeque<Answer>,
+}
+
+/// All answers that one entity still keeps. Ascending by session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answers {
+    sessions: Vec<SessionAnswers>,
+}
+
+/// What is to be done with a numbered ask.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Verdict<'a> {
+    /// It has not run: run it.
+    Run,
+    /// It has run: this was the answer.
+    Answered(&'a Outcome),
+    /// Its number is closed and its answer gone: it must not run.
+    Expired,
+    /// Its number was used for another message of the same entity.
+    Reused,
+}
+
+impl Answers {
+    /// Judges an ask that the partition has admitted with `floor` (see [`Sessions::admit`]).
+    #[must_use]
+    pub fn judge(&self, ask: &Numbered, floor: u64) -> Verdict<'_> {
+        let number = ask.request.number;
+        let Some(kept) = self.of(ask.request.session).filter(|kept| kept.opening == ask.opening)
+        else {
+            return if number <= floor { Verdict::Expired } else { Verdict::Run };
+        };
+        match kept.answers.binary_search_by_key(&number, |answer| answer.number) {
+            Ok(at) if kept.answers[at].message == ask.message => {
+                Verdict::Answered(&kept.answers[at].outcome)
+            }
+            Ok(_) => Verdict::Reused,
+            Err(_) if number <= floor.max(kept.floor) => Verdict::Expired,
+            Err(_) => Verdict::Run,
+        }
+    }
+
+    /// Records the answer of an ask that has run, and forgets that session's answers at or under
+    /// `floor`.
+    pub fn record(&mut self, ask: &Numbered, floor: u64, outcome: Outcome) {
+        let session = ask.request.session;
+        let at = match self.sessions.binary_search_by_key(&session, |kept| kept.session) {
+            Ok(at) => at,
+            Err(at) => {
+                let fresh = SessionAnswers {
+                    session,
+                    opening: ask.opening,
+                    floor: 0,
+                    answers: VecDeque::new(),
+                };
+                self.sessions.insert(at, fresh);
+                at
+            }
+        };
+        let kept = &mut self.sessions[at];
+        if kept.opening != ask.opening {
+            // The session was dropped and opened anew; nobody can ask for the old answers.
+            kept.opening = ask.opening;
+            kept.floor = 0;
+            kept.answers.clear();
+        }
+        kept.forget(floor);
+        let number = ask.request.number;
+        if let Err(at) = kept.answers.binary_search_by_key(&number, |answer| answer.number) {
+            kept.answers.insert(at, Answer { number, message: ask.message, outcome });
+        }
+    }
+
+    /// Forgets what no session may ask for again. Returns whether anything is kept.
+    pub fn prune(&mut self, sessions: &Sessions) -> bool {
+        self.sessions.retain_mut(|kept| match sessions.open.get(&kept.session) {
+            Some(open) if open.opening == kept.opening => {
+                kept.forget(open.floor);
+                !kept.answers.is_empty()
+            }
+            _ => false,
+        });
+        !self.sessions.is_empty()
+    }
+
+    /// Whether no answer is kept.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sessions.is_empty()
+    }
+
+    /// The answers by session, ascending.
+    pub fn sessions(&self) -> impl Iterator<Item = &SessionAnswers> {
+        self.sessions.iter()
+    }
+
+    fn of(&self, session: SessionId) -> Option<&SessionAnswers> {
+        let at = self.sessions.binary_search_by_key(&session, |kept| kept.session).ok()?;
+        self.sessions.get(at)
+    }
+}
+
+impl FromIterator<SessionAnswers> for Answers {
+    fn from_iter<I: IntoIterator<Item = SessionAnswers>>(iter: I) -> Answers {
+        let mut sessions: Vec<SessionAnswers> = iter.into_iter().collect();
+        sessions.sort_by_key(|kept| kept.session);
+        sessions.dedup_by_key(|kept| kept.session);
+        Answers { sessions }
+    }
+}
+
+impl SessionAnswers {
+    fn forget(&mut self, floor: u64) {
+        if floor <= self.floor {
+            return;
+        }
+        self.floor = floor;
+        while self.answers.front().is_some_and(|answer| answer.number <= floor) {
+            self.answers.pop_front();
+        }
+    }
+}
+
+/// One open session of a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Session {
+    /// Where it was opened; asks that carry another opening are of an earlier life of its name.
+    pub opening: Position,
+    /// It asks for nothing at or under this number again.
+    pub floor: u64,
+    /// Kept until it is closed, however long it is silent.
+    pub durable: bool,
+    /// Partition time of its newest ask.
+    pub used_at: Timestamp,
+}
+
+/// Bounds of a partition's sessions.
+#[derive(Clone, Copy, Debug)]
+pub struct SessionLimits {
+    /// A session that is not durable and silent for longer is dropped.
+    pub idle_after: Duration,
+    /// How far a session's numbers may run ahead of its floor: as many answers may have to be
+    /// kept, so further asks are refused until older ones are closed.
+    pub window_max: u64,
+    /// Sessions open at once; further ones are refused until others are closed or idle.
+    pub sessions_max: usize,
+}
+
+/// The sessions that are open on one partition.
+#[derive(Debug)]
+pub struct Sessions {
+    open: BTreeMap<SessionId, Session>,
+    limits: SessionLimits,
+}
+
+/// Why a numbered ask, or the opening of a session, may not go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// This partition does not hold that opening of the session (any more).
+    NotOpen,
+    /// Too far ahead of the floor, or too many sessions; later it may pass.
+    Full,
+}
+
+impl Sessions {
+    /// No session is open.
+    #[must_use]
+    pub fn new(limits: SessionLimits) -> Sessions {
+        Sessions { open: BTreeMap::new(), limits }
+    }
+
+    /// Opens `session` at `position`, unless it is open: then its first opening holds. Returns the
+    /// session as it is then, and whether it is new (and so a record must be made of it).
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] at the bound.
+    pub fn open(
+        &mut self,
+        session: SessionId,
+        durable: bool,
+        position: Position,
+        now: Timestamp,
+    ) -> Result<(Session, bool), Refusal> {
+        if let Some(open) = self.open.get_mut(&session) {
+            open.used_at = open.used_at.max(now);
+            return Ok((*open, false));
+        }
+        if self.open.len() >= self.limits.sessions_max {
+            return Err(Refusal::Full);
+        }
+        let opened = Session { opening: position, floor: 0, durable, used_at: now };
+        self.open.insert(session, opened);
+        Ok((opened, true))
+    }
+
+    /// Takes note of an ask's floor and returns the session's floor, for [`Answers::judge`].
+    ///
+    /// # Errors
+    /// [`Refusal::NotOpen`] if it must never run, [`Refusal::Full`] if it may be tried again.
+    pub fn admit(&mut self, ask: &Numbered, now: Timestamp) -> Result<u64, Refusal> {
+        let session = self
+            .open
+            .get_mut(&ask.request.session)
+            .filter(|session| session.opening == ask.opening)
+            .ok_or(Refusal::NotOpen)?;
+        session.floor = session.floor.max(ask.floor);
+        session.used_at = session.used_at.max(now);
+        if ask.request.number.saturating_sub(session.floor) > self.limits.window_max {
+            return Err(Refusal::Full);
+        }
+        Ok(session.floor)
+    }
+
+    /// Puts back a session that was read from the store.
+    pub fn restore(&mut self, session: SessionId, restored: Session) {
+        self.open.insert(session, restored);
+    }
+
+    /// Closes a session. Returns whether it was open (and so a record must be made of it).
+    pub fn close(&mut self, session: SessionId) -> bool {
+        self.open.remove(&session).is_some()
+    }
+
+    /// Sessions that are to be dropped for having been silent too long, ascending.
+    #[must_use]
+    pub fn idle(&self, now: Timestamp) -> Vec<SessionId> {
+        let is_idle = |session: &Session| {
+            !session.durable && now.saturating_since(session.used_at) > self.limits.idle_after
+        };
+        self.open.iter().filter(|(_, session)| is_idle(session)).map(|(id, _)| *id).collect()
+    }
+
+    /// The session as this partition knows it.
+    #[must_use]
+    pub fn session(&self, session: SessionId) -> Option<&Session> {
+        self.open.get(&session)
+    }
+}

@@ -1,0 +1,211 @@
+//! What a user implements: entities, their messages and their handlers.
+
+use std::fmt;
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use crate::engine::id::RequestId;
+use crate::engine::instant::Timestamp;
+use crate::error::DecodeError;
+use crate::key::Key;
+
+/// One keyed piece of state, owned by the processing unit of its partition.
+///
+/// Made by `#[derive(Entity)]`. An entity that was never written is its type's `Default`, and
+/// reading it stores nothing.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an entity",
+    label = "not an entity",
+    note = "put `#[derive(Entity, Default, Serialize, Deserialize)]` and `#[entity(key = ..)]` on the struct"
+)]
+pub trait Entity: Default + Serialize + DeserializeOwned + Send + Sized + 'static {
+    /// What tells one entity of this type from another.
+    type Key: Key;
+
+    /// The type's wire name: part of every stored row, and so never to be changed.
+    const NAME: &'static str;
+
+    /// Version of the state's schema. Raise it with a `migrate` that reads the older ones.
+    const VERSION: u32 = 1;
+
+    /// Makes a state out of one that an older version of the type stored.
+    ///
+    /// # Errors
+    /// When there is no way from that version to this.
+    fn migrate(stored: StoredState<'_>) -> Result<Self, DecodeError> {
+        Err(DecodeError::new(format!(
+            "state has version {}, this build knows {} and no `migrate`",
+            stored.version(),
+            Self::VERSION
+        )))
+    }
+
+    /// A copy of the state, if the type is `Clone`; handlers that fail are undone from it.
+    #[doc(hidden)]
+    fn try_clone(&self) -> Option<Self> {
+        None
+    }
+}
+
+/// A state as it was stored, for [`Entity::migrate`].
+#[derive(Clone, Copy, Debug)]
+pub struct StoredState<'a> {
+    version: u32,
+    bytes: &'a [u8],
+}
+
+impl<'a> StoredState<'a> {
+    pub(crate) fn new(version: u32, bytes: &'a [u8]) -> StoredState<'a> {
+        StoredState { version, bytes }
+    }
+
+    /// Version of the schema that it was written with.
+    #[must_use]
+    pub fn version(&self) -> u32 {
+        self.version
+    }
+
+    /// Reads it as a `T`: usually a struct that looks as the entity did in that version.
+    ///
+    /// # Errors
+    /// When the bytes are no `T`.
+    pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
+        crate::wire::codec::decode(self.bytes)
+    }
+}
+
+/// A message to entities, and the type of its reply. Made by `#[derive(Message)]`, or by
+/// `#[handlers]`.
+pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
+    /// What the handler returns. A `Result` that is `Err` undoes the handler's changes.
+    type Reply: Serialize + DeserializeOwned + Send + 'static;
+
+    /// [`Write`] or [`Read`].
+    type Mode: Mode;
+
+    /// The message's wire name, unique among the messages of an entity type.
+    const NAME: &'static str;
+}
+
+/// Mode of messages whose handlers may change the entity.
+#[derive(Clone, Copy, Debug)]
+pub enum Write {}
+
+/// Mode of messages whose handlers only look.
+#[derive(Clone, Copy, Debug)]
+pub enum Read {}
+
+/// Whether a message reads or writes.
+pub trait Mode: sealed::Mode {
+    /// Whether handlers of this mode may change the entity.
+    const WRITES: bool;
+}
+
+impl Mode for Write {
+    const WRITES: bool = true;
+}
+
+impl Mode for Read {
+    const WRITES: bool = false;
+}
+
+mod sealed {
+    pub trait Mode {}
+    impl Mode for super::Write {}
+    impl Mode for super::Read {}
+}
+
+/// Handles a message that may change the entity.
+///
+/// Plain and synchronous: nothing else touches the entity meanwhile. What it returns is the
+/// caller's reply. If that is an `Err`, or if it panics, the entity is as it was before.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no handler for `{M}`",
+    note = "write `impl Handler<{M}> for {Self}`"
+)]
+pub trait Handler<M: Message<Mode = Write>>: Entity {
+    /// Does what the message asks for.
+    fn handle(&mut self, message: M, cx: &mut Context<'_, Self>) -> M::Reply;
+}
+
+/// Answers a message that only looks at the entity.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no reader for `{M}`",
+    note = "write `impl Reader<{M}> for {Self}`"
+)]
+pub trait Reader<M: Message<Mode = Read>>: Entity {
+    /// Answers the message.
+    fn read(&self, message: M, cx: &Context<'_, Self>) -> M::Reply;
+}
+
+/// Messages that entities of type `E` take. Made by the macros for each message that the entity
+/// lists.
+#[diagnostic::on_unimplemented(
+    message = "`{E}` does not take the message `{Self}`",
+    label = "not a message of `{E}`",
+    note = "list it: `#[handlers({Self})]` on the entity's impl block, or `#[entity(handles({Self}))]`"
+)]
+pub trait MessageTo<E: Entity>: Message {
+    #[doc(hidden)]
+    fn deliver(self, entity: &mut E, cx: &mut Context<'_, E>) -> Self::Reply;
+
+    #[doc(hidden)]
+    fn is_failure(reply: &Self::Reply) -> bool;
+}
+
+/// What a handler may know and do besides changing its entity.
+pub struct Context<'a, E: Entity> {
+    key: &'a E::Key,
+    now: Timestamp,
+    request: Option<RequestId>,
+    removed: bool,
+}
+
+impl<'a, E: Entity> Context<'a, E> {
+    pub(crate) fn new(
+        key: &'a E::Key,
+        now: Timestamp,
+        request: Option<RequestId>,
+    ) -> Context<'a, E> {
+        Context { key, now, request, removed: false }
+    }
+
+    /// The entity's key.
+    #[must_use]
+    pub fn key(&self) -> &E::Key {
+        self.key
+    }
+
+    /// Partition time: never goes back for one entity, whatever the wall clock does.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The id under which this ask may be tried again; `None` where its type keeps no answers, and
+    /// in reads.
+    #[must_use]
+    pub fn request_id(&self) -> Option<RequestId> {
+        self.request
+    }
+
+    /// Deletes the entity once this handler has returned (unless it fails). The next message finds
+    /// it new.
+    pub fn remove(&mut self) {
+        self.removed = true;
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed
+    }
+}
+
+impl<E: Entity> fmt::Debug for Context<'_, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Context")
+            .field("key", self.key)
+            .field("now", &self.now)
+            .field("request", &self.request)
+            .finish_non_exhaustive()
+    }
+}

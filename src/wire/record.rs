@@ -1,0 +1,290 @@
+//! The record: one entity's newest change, whole, as it is replicated and stored.
+//!
+//! Final: what is written here must be readable by every later release (golden bytes below).
+//!
+//! ```text
+//! offset  bytes
+//!      0      4  magic "FSTN"
+//!      4      1  format, 1
+//!      5      4  CRC-32 (IEEE) of everything from offset 9, big-endian
+//!      9      8  epoch    \
+//!     17      8  seq       } version, big-endian, so that a store compares it without decoding
+//!     25      4  index    /
+//!     29      …  body: MessagePack map with names
+//!                { type: str, key: bin, time: uint (partition time, microseconds),
+//!                  change: {state: [schema, bin]} | "removed" | {changes: [bin, …]},
+//!                  sessions: [{session: bin 16, opening: [epoch, seq], floor: uint,
+//!                              answers: [[number, message, outcome], …]}, …],
+//!                  outbox: [], reminders: [], expires_at: nil }
+//! ```
+
+use std::collections::VecDeque;
+
+use serde::de::Error as _;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::engine::execution::{Answer, Answers, Outcome, SessionAnswers};
+use crate::engine::id::{Epoch, Position, Seq, SessionId, Version};
+use crate::engine::instant::Timestamp;
+use crate::error::DecodeError;
+
+const MAGIC: [u8; 4] = *b"FSTN";
+const FORMAT: u8 = 1;
+const CRC_AT: usize = 5;
+const VERSION_AT: usize = 9;
+const BODY_AT: usize = 29;
+
+/// What a record says of its entity's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Change<'a> {
+    /// The whole state: the schema version of its type, and its bytes.
+    State(u32, #[serde(borrow)] Bin<'a>),
+    /// The entity does not exist; the record is kept for the answers in it.
+    Removed,
+    /// Changes to apply to the state before it. Reserved in the format; no type makes them yet.
+    Changes(#[serde(borrow)] Vec<Bin<'a>>),
+}
+
+/// One record, borrowing its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Record<'a> {
+    /// Wire name of the entity type.
+    pub(crate) entity_type: &'a str,
+    /// The encoded key.
+    pub(crate) key: &'a [u8],
+    pub(crate) version: Version,
+    /// Partition time of the change.
+    pub(crate) time: Timestamp,
+    pub(crate) change: Change<'a>,
+    /// Answers that sessions may still ask for again.
+    pub(crate) answers: Answers,
+}
+
+/// Bytes, written as MessagePack `bin`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Bin<'a>(pub(crate) &'a [u8]);
+
+/// Encodes a record; the result is what [`decode`] reads.
+///
+/// # Panics
+/// Never: every part of a record has an encoding.
+pub(crate) fn encode(
+    entity_type: &str,
+    key: &[u8],
+    version: Version,
+    time: Timestamp,
+    change: &Change<'_>,
+    answers: &Answers,
+) -> Vec<u8> {
+    let mut out = Vec::with_capacity(BODY_AT + 64 + key.len() + change.len());
+    out.extend_from_slice(&MAGIC);
+    out.push(FORMAT);
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&version.position.epoch.0.to_be_bytes());
+    out.extend_from_slice(&version.position.seq.0.to_be_bytes());
+    out.extend_from_slice(&version.index.to_be_bytes());
+    let body = BodyOut {
+        entity_type,
+        key: Bin(key),
+        time,
+        change,
+        sessions: answers.sessions().map(SessionOut::from).collect(),
+        outbox: [],
+        reminders: [],
+        expires_at: None,
+    };
+    super::codec::encode_into(&body, &mut out).expect("every part of a record has an encoding");
+    let crc = crc32fast::hash(&out[VERSION_AT..]);
+    out[CRC_AT..VERSION_AT].copy_from_slice(&crc.to_be_bytes());
+    out
+}
+
+/// Reads a record back.
+///
+/// # Errors
+/// When the bytes are damaged, of another format, or hold what this build does not know.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let version = check(bytes)?;
+    let body: BodyIn<'_> = rmp_serde::from_slice(&bytes[BODY_AT..])
+        .map_err(|error| DecodeError::new(format!("record body: {error}")))?;
+    Ok(Record {
+        entity_type: body.entity_type,
+        key: body.key.0,
+        version,
+        time: body.time,
+        change: body.change,
+        answers: body.sessions.into_iter().map(SessionAnswers::from).collect(),
+    })
+}
+
+/// Checks magic, format and checksum of a record, and returns its version.
+///
+/// # Errors
+/// When the bytes are damaged or of another format.
+pub(crate) fn check(bytes: &[u8]) -> Result<Version, DecodeError> {
+    let header: &[u8; BODY_AT] = bytes
+        .first_chunk()
+        .ok_or_else(|| DecodeError::new(format!("{} bytes are no record", bytes.len())))?;
+    if header[..4] != MAGIC {
+        return Err(DecodeError::new("record does not start with its magic number"));
+    }
+    if header[4] != FORMAT {
+        return Err(DecodeError::new(format!("record format {} is not known here", header[4])));
+    }
+    let stored = u32::from_be_bytes(field(header, CRC_AT));
+    let found = crc32fast::hash(&bytes[VERSION_AT..]);
+    if stored != found {
+        return Err(DecodeError::new(format!(
+            "record checksum is {found:08x}, not {stored:08x} as written"
+        )));
+    }
+    Ok(Version::new(
+        u64::from_be_bytes(field(header, VERSION_AT)),
+        u64::from_be_bytes(field(header, VERSION_AT + 8)),
+        u32::from_be_bytes(field(header, VERSION_AT + 16)),
+    ))
+}
+
+fn field<const N: usize>(header: &[u8; BODY_AT], at: usize) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(&header[at..at + N]);
+    out
+}
+
+impl Change<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Change::State(_, bytes) => bytes.0.len(),
+            Change::Removed => 0,
+            Change::Changes(changes) => changes.iter().map(|change| change.0.len()).sum(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+struct BodyOut<'a> {
+    #[serde(rename = "type")]
+    entity_type: &'a str,
+    key: Bin<'a>,
+    time: Timestamp,
+    change: &'a Change<'a>,
+    sessions: Vec<SessionOut<'a>>,
+    outbox: [(); 0],
+    reminders: [(); 0],
+    expires_at: Option<Timestamp>,
+}
+
+#[derive(Deserialize)]
+struct BodyIn<'a> {
+    #[serde(rename = "type")]
+    entity_type: &'a str,
+    #[serde(borrow)]
+    key: Bin<'a>,
+    time: Timestamp,
+    #[serde(borrow)]
+    change: Change<'a>,
+    #[serde(borrow)]
+    sessions: Vec<SessionIn<'a>>,
+    // A later build may fill these; to drop what it wrote would lose messages, so any content
+    // fails to decode here.
+    #[serde(rename = "outbox")]
+    _outbox: [(); 0],
+    #[serde(rename = "reminders")]
+    _reminders: [(); 0],
+    #[serde(rename = "expires_at")]
+    _expires_at: (),
+}
+
+#[derive(Serialize)]
+struct SessionOut<'a> {
+    session: Id,
+    opening: (u64, u64),
+    floor: u64,
+    answers: Vec<(u64, u32, OutcomeOut<'a>)>,
+}
+
+#[derive(Deserialize)]
+struct SessionIn<'a> {
+    session: Id,
+    opening: (u64, u64),
+    floor: u64,
+    #[serde(borrow)]
+    answers: Vec<(u64, u32, OutcomeOut<'a>)>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OutcomeOut<'a> {
+    Reply(#[serde(borrow)] Bin<'a>),
+    Panicked(&'a str),
+    TooLarge(u64, u64),
+}
+
+struct Id(SessionId);
+
+impl<'a> From<&'a SessionAnswers> for SessionOut<'a> {
+    fn from(from: &'a SessionAnswers) -> SessionOut<'a> {
+        let answers = from.answers.iter().map(|answer| {
+            let outcome = match &answer.outcome {
+                Outcome::Reply(bytes) => OutcomeOut::Reply(Bin(bytes)),
+                Outcome::Panicked(message) => OutcomeOut::Panicked(message),
+                Outcome::TooLarge { bytes, max_bytes } => OutcomeOut::TooLarge(*bytes, *max_bytes),
+            };
+            (answer.number, answer.message, outcome)
+        });
+        SessionOut {
+            session: Id(from.session),
+            opening: (from.opening.epoch.0, from.opening.seq.0),
+            floor: from.floor,
+            answers: answers.collect(),
+        }
+    }
+}
+
+impl From<SessionIn<'_>> for SessionAnswers {
+    fn from(from: SessionIn<'_>) -> SessionAnswers {
+        let answers = from.answers.into_iter().map(|(number, message, outcome)| Answer {
+            number,
+            message,
+            outcome: match outcome {
+                OutcomeOut::Reply(bytes) => Outcome::Reply(bytes.0.into()),
+                OutcomeOut::Panicked(message) => Outcome::Panicked(message.into()),
+                OutcomeOut::TooLarge(bytes, max_bytes) => Outcome::TooLarge { bytes, max_bytes },
+            },
+        });
+        SessionAnswers {
+            session: from.session.0,
+            opening: Position { epoch: Epoch(from.opening.0), seq: Seq(from.opening.1) },
+            floor: from.floor,
+            answers: answers.collect::<VecDeque<_>>(),
+        }
+    }
+}
+
+impl Serialize for Id {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(&self.0.0.to_be_bytes())
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Id, D::Error> {
+        let bytes = Bin::deserialize(deserializer)?.0;
+        let bytes = bytes.try_into().map_err(|_| D::Error::invalid_length(bytes.len(), &"16"))?;
+        Ok(Id(SessionId(u128::from_be_bytes(bytes))))
+    }
+}
+
+impl Serialize for Bin<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Bin<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Bin<'a>, D::Error> {
+        // `&[u8]` takes both `bin` and borrowed bytes, and refuses an array of numbers.
+        <&[u8]>::deserialize(deserializer).map(Bin)
+    }
+}
