@@ -14,3 +14,10 @@ impl DecodeError {
         DecodeError { reason: reason.into() }
     }
 }
+
+/// Why an ask has no reply.
+#[derive(Debug)]
+pub enum AskError<M> {
+    /// Not delivered; here is the message.
+    Busy(M),
+}

@@ -3,13 +3,30 @@
 
 mod engine;
 mod entity;
+mod entity_ref;
 mod error;
 mod key;
+pub mod prelude;
 pub mod store;
 mod wire;
 
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
-pub use entity::{Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, StoredState, Write};
-pub use error::DecodeError;
+pub use entity::{
+    Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, StoredState, Write,
+};
+pub use entity_ref::{Addressed, Ask, EntityRef, Tell};
+pub use error::{AskError, DecodeError};
 pub use key::{IntoKey, Key};
+
+/// What the macros' code refers to; no part of the public interface.
+#[doc(hidden)]
+pub mod __private {
+    pub use crate::entity::{
+        Context, Entity, Handler, Message, MessageTo, Read, Reader, StoredState, Write,
+    };
+    pub use crate::entity_ref::{Addressed, Ask, EntityRef};
+    pub use crate::error::DecodeError;
+    pub use crate::key::{IntoKey, Key};
+    pub use serde;
+}
