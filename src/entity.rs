@@ -70,7 +70,7 @@ impl<'a> StoredState<'a> {
     /// # Errors
     /// When the bytes are no `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, DecodeError> {
-        crate::wire::codec::decode(self.bytes)
+        crate::codec::decode(self.bytes)
     }
 }
 

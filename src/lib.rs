@@ -1,6 +1,7 @@
 //! Fastness.
 #![allow(dead_code)]
 
+mod codec;
 mod engine;
 mod entity;
 mod entity_ref;

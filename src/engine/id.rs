@@ -1,8 +1,21 @@
 //! Numbers with an identity: none can be mistaken for, or added to, another.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+/// A node's stable name.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NodeId(Arc<str>);
+
+impl NodeId {
+    /// The node called `name`.
+    #[must_use]
+    pub fn new(name: &str) -> NodeId {
+        NodeId(name.into())
+    }
+}
 
 /// A fixed slice of the key space. All entity types of a grid share the same partitions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

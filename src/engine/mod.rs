@@ -7,6 +7,7 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod execution;
+pub mod replica;
 pub mod hash;
 pub mod id;
 pub mod instant;

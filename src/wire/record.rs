@@ -94,7 +94,7 @@ pub(crate) fn encode(
         reminders: [],
         expires_at: None,
     };
-    super::codec::encode_into(&body, &mut out).expect("every part of a record has an encoding");
+    crate::codec::encode_into(&body, &mut out).expect("every part of a record has an encoding");
     let crc = crc32fast::hash(&out[VERSION_AT..]);
     out[CRC_AT..VERSION_AT].copy_from_slice(&crc.to_be_bytes());
     out
@@ -106,7 +106,7 @@ pub(crate) fn encode(
 /// When the bytes are damaged, of another format, or hold what this build does not know.
 pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
     let version = check(bytes)?;
-    let body: BodyIn<'_> = rmp_serde::from_slice(&bytes[BODY_AT..])
+    let body: BodyIn<'_> = crate::codec::decode_borrowed(&bytes[BODY_AT..])
         .map_err(|error| DecodeError::new(format!("record body: {error}")))?;
     Ok(Record {
         entity_type: body.entity_type,

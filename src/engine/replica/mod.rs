@@ -1,0 +1,3 @@
+//! Copies of one partition.
+
+pub mod primary;
