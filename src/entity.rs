@@ -1,5 +1,7 @@
 //! What a user implements: entities, their messages and their handlers.
 
+pub(crate) mod delivery;
+
 use std::fmt;
 
 use serde::{Serialize, de::DeserializeOwned};
@@ -76,6 +78,11 @@ impl<'a> StoredState<'a> {
 
 /// A message to entities, and the type of its reply. Made by `#[derive(Message)]`, or by
 /// `#[handlers]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message",
+    label = "not a message",
+    note = "put `#[derive(Message, Serialize, Deserialize)]` on the type"
+)]
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the handler returns. A `Result` that is `Err` undoes the handler's changes.
     type Reply: Serialize + DeserializeOwned + Send + 'static;

@@ -1,5 +1,6 @@
 //! Typed references to entities: ask and tell.
 
+use std::fmt;
 use std::future::IntoFuture;
 use std::marker::PhantomData;
 use std::ops::Deref;
@@ -11,9 +12,21 @@ use crate::entity::{Entity, MessageTo};
 use crate::error::AskError;
 
 /// A typed reference to one entity, which need not exist.
-#[derive(Clone, Debug)]
 pub struct EntityRef<E: Entity> {
     key: E::Key,
+}
+
+// By hand, because a derive would ask the same of the entity.
+impl<E: Entity> Clone for EntityRef<E> {
+    fn clone(&self) -> Self {
+        EntityRef { key: self.key.clone() }
+    }
+}
+
+impl<E: Entity> fmt::Debug for EntityRef<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EntityRef").field("key", &self.key).finish_non_exhaustive()
+    }
 }
 
 /// An entity type with a reference type of its own, made by `#[derive(Entity)]`: what

@@ -1,6 +1,9 @@
 //! Fastness.
 #![allow(dead_code)]
 
+// The macros name the library so, also within it.
+extern crate self as fastness;
+
 mod codec;
 mod engine;
 mod entity;
@@ -18,11 +21,16 @@ pub use entity::{
 };
 pub use entity_ref::{Addressed, Ask, EntityRef, Tell};
 pub use error::{AskError, DecodeError};
+pub use fastness_macros::{Entity, Key, Message, handlers};
 pub use key::{IntoKey, Key};
 
 /// What the macros' code refers to; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::entity::delivery::{
+        Deliver, NeverFails, NotClone, OneHandlersBlockOrHandlesList, ReplyProbe, StateProbe,
+        is_only, with_context,
+    };
     pub use crate::entity::{
         Context, Entity, Handler, Message, MessageTo, Read, Reader, StoredState, Write,
     };
