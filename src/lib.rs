@@ -5,24 +5,36 @@
 extern crate self as fastness;
 
 mod codec;
+mod config;
 mod engine;
 mod entity;
 mod entity_ref;
 mod error;
+mod grid;
 mod key;
+mod metrics;
 pub mod prelude;
+mod runtime;
 pub mod store;
 mod wire;
 
+pub use config::{EntityOptions, Limits};
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
 pub use entity::{
     Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, StoredState, Write,
 };
-pub use entity_ref::{Addressed, Ask, EntityRef, Tell};
+pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};
 pub use fastness_macros::{Entity, Key, Message, handlers};
+pub use grid::{DeadLetter, Grid, GridBuilder, RunError, Session};
 pub use key::{IntoKey, Key};
+
+pub use runtime::call::AskFuture;
+pub use runtime::clock::{Clock, ManualClock};
+pub use runtime::error::{LeaveError, PersistError, SessionError, StartError};
+pub use runtime::threads::Threads;
+pub use store::{MemoryStore, SledStore, Store};
 
 /// What the macros' code refers to; no part of the public interface.
 #[doc(hidden)]

@@ -56,32 +56,26 @@ impl EntityOptions {
         diagnostics: &mut Diagnostics,
     ) -> EntityOptions {
         let mut options = EntityOptions::default();
-        let given = read(
-            attributes,
-            "entity",
-            ENTITY_OPTIONS,
-            diagnostics,
-            |option, meta| {
-                match option {
-                    "key" => options.key = Some(meta.value()?.parse()?),
-                    "name" => options.name = Some(meta.value()?.parse()?),
-                    "version" => options.version = Some(meta.value()?.parse()?),
-                    "migrate" => options.migrate = Some(meta.value()?.parse()?),
-                    "handles" => {
-                        let messages;
-                        syn::parenthesized!(messages in meta.input);
-                        let messages = messages
-                            .parse_terminated(<Type as syn::parse::Parse>::parse, Token![,])?;
-                        let keyword = meta.path.clone();
-                        let messages = messages.into_iter().collect();
-                        options.handles = Some(Handles { keyword, messages });
-                    }
-                    "crate" => options.crate_path = Some(parse_path(meta)?),
-                    _ => return Ok(false),
+        let given = read(attributes, "entity", ENTITY_OPTIONS, diagnostics, |option, meta| {
+            match option {
+                "key" => options.key = Some(meta.value()?.parse()?),
+                "name" => options.name = Some(meta.value()?.parse()?),
+                "version" => options.version = Some(meta.value()?.parse()?),
+                "migrate" => options.migrate = Some(meta.value()?.parse()?),
+                "handles" => {
+                    let messages;
+                    syn::parenthesized!(messages in meta.input);
+                    let messages =
+                        messages.parse_terminated(<Type as syn::parse::Parse>::parse, Token![,])?;
+                    let keyword = meta.path.clone();
+                    let messages = messages.into_iter().collect();
+                    options.handles = Some(Handles { keyword, messages });
                 }
-                Ok(true)
-            },
-        );
+                "crate" => options.crate_path = Some(parse_path(meta)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
         let is_given = |name: &str| given.iter().any(|option| option == name);
         options.version_is_unreadable = is_given("version") && options.version.is_none();
         if !is_given("key") {
@@ -100,25 +94,19 @@ impl EntityOptions {
 impl MessageOptions {
     pub(crate) fn read(attributes: &[Attribute], diagnostics: &mut Diagnostics) -> MessageOptions {
         let mut options = MessageOptions::default();
-        read(
-            attributes,
-            "message",
-            MESSAGE_OPTIONS,
-            diagnostics,
-            |option, meta| {
-                match option {
-                    "reply" => options.reply = Some(meta.value()?.parse()?),
-                    "read" if meta.input.peek(Token![=]) => {
-                        return Err(meta.error("`read` has no value: write `read` alone"));
-                    }
-                    "read" => options.reads = true,
-                    "name" => options.name = Some(meta.value()?.parse()?),
-                    "crate" => options.crate_path = Some(parse_path(meta)?),
-                    _ => return Ok(false),
+        read(attributes, "message", MESSAGE_OPTIONS, diagnostics, |option, meta| {
+            match option {
+                "reply" => options.reply = Some(meta.value()?.parse()?),
+                "read" if meta.input.peek(Token![=]) => {
+                    return Err(meta.error("`read` has no value: write `read` alone"));
                 }
-                Ok(true)
-            },
-        );
+                "read" => options.reads = true,
+                "name" => options.name = Some(meta.value()?.parse()?),
+                "crate" => options.crate_path = Some(parse_path(meta)?),
+                _ => return Ok(false),
+            }
+            Ok(true)
+        });
         options
     }
 }
@@ -169,10 +157,7 @@ fn read(
     mut take: impl FnMut(&str, &ParseNestedMeta<'_>) -> syn::Result<bool>,
 ) -> Vec<String> {
     let mut given = Vec::new();
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.path().is_ident(owner))
-    {
+    for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(owner)) {
         let read = attribute.parse_nested_meta(|meta| {
             let option = meta.path.to_token_stream().to_string();
             if given.contains(&option) {
@@ -217,10 +202,7 @@ fn parse_path(meta: &ParseNestedMeta<'_>) -> syn::Result<Path> {
 fn refuse_repeated(messages: &[Type], diagnostics: &mut Diagnostics) {
     for (at, message) in messages.iter().enumerate() {
         let text = message.to_token_stream().to_string();
-        if messages[..at]
-            .iter()
-            .any(|before| before.to_token_stream().to_string() == text)
-        {
+        if messages[..at].iter().any(|before| before.to_token_stream().to_string() == text) {
             diagnostics.error(message, format!("`{text}` is listed twice: remove one"));
         }
     }
@@ -235,10 +217,7 @@ pub(crate) fn refuse_generics(generics: &Generics, what: &str, diagnostics: &mut
         diagnostics.error(generics, message);
     }
     if let Some(clause) = &generics.where_clause {
-        diagnostics.error(
-            clause,
-            format!("{what} cannot have a where clause: remove it"),
-        );
+        diagnostics.error(clause, format!("{what} cannot have a where clause: remove it"));
     }
 }
 

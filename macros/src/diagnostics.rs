@@ -30,9 +30,6 @@ impl Diagnostics {
 
     /// What makes the compiler report them; nothing if there are none.
     pub(crate) fn into_tokens(self) -> TokenStream {
-        self.errors
-            .iter()
-            .map(syn::Error::to_compile_error)
-            .collect()
+        self.errors.iter().map(syn::Error::to_compile_error).collect()
     }
 }

@@ -30,12 +30,7 @@ fn expand(input: &DeriveInput, diagnostics: &mut Diagnostics) -> Option<TokenStr
     let reference = reference(&private, input);
     let list = options.handles.as_ref().map(|handles| {
         let list: Vec<_> = handles.messages.iter().map(Listed::always).collect();
-        message_list::implement(
-            &private,
-            &quote!(#ident),
-            names::at(&handles.keyword),
-            &list,
-        )
+        message_list::implement(&private, &quote!(#ident), names::at(&handles.keyword), &list)
     });
     may_expand.then(|| quote!(#entity #reference #list))
 }
@@ -108,10 +103,7 @@ fn version(options: &EntityOptions, diagnostics: &mut Diagnostics) -> u32 {
 }
 
 fn number(version: &LitInt, diagnostics: &mut Diagnostics) -> Option<u32> {
-    let number = version
-        .base10_parse::<u32>()
-        .ok()
-        .filter(|number| *number > 0);
+    let number = version.base10_parse::<u32>().ok().filter(|number| *number > 0);
     if number.is_none() {
         diagnostics.error(version, "a version is a whole number from 1 to 4294967295");
     }

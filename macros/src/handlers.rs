@@ -46,16 +46,9 @@ fn generate(
         })
         .collect();
     let private = attributes::private_path(arguments.crate_path.as_ref(), "handlers", diagnostics)?;
-    let cfgs: Vec<&Attribute> = block
-        .attrs
-        .iter()
-        .filter(|attribute| attribute.path().is_ident("cfg"))
-        .collect();
-    let context = Expansion {
-        private,
-        entity,
-        cfgs,
-    };
+    let cfgs: Vec<&Attribute> =
+        block.attrs.iter().filter(|attribute| attribute.path().is_ident("cfg")).collect();
+    let context = Expansion { private, entity, cfgs };
 
     let messages = handlers.iter().map(|handler| context.message(handler));
     let deliveries = handlers.iter().map(|handler| context.handler(handler));
@@ -89,17 +82,12 @@ fn entity(block: &ItemImpl, diagnostics: &mut Diagnostics) -> Option<Entity> {
     let Some((path, last)) = named else {
         // Generics of the block are refused already, and these usually are their use.
         if diagnostics.count() == mistakes {
-            diagnostics.error(
-                &block.self_ty,
-                "name the entity's type here, without generics",
-            );
+            diagnostics.error(&block.self_ty, "name the entity's type here, without generics");
         }
         return None;
     };
-    (diagnostics.count() == mistakes).then(|| Entity {
-        path: path.clone(),
-        ident: last.ident.clone(),
-    })
+    (diagnostics.count() == mistakes)
+        .then(|| Entity { path: path.clone(), ident: last.ident.clone() })
 }
 
 struct Expansion<'a> {
@@ -111,11 +99,7 @@ struct Expansion<'a> {
 
 impl Expansion<'_> {
     fn cfgs<'b>(&'b self, handler: &'b Handler<'_>) -> Vec<&'b Attribute> {
-        self.cfgs
-            .iter()
-            .copied()
-            .chain(handler.attributes(&["cfg"]))
-            .collect()
+        self.cfgs.iter().copied().chain(handler.attributes(&["cfg"])).collect()
     }
 
     fn message(&self, handler: &Handler<'_>) -> TokenStream {
@@ -124,24 +108,14 @@ impl Expansion<'_> {
         let docs = self.docs(handler, "Message to", "handled by");
         let serde = quote!(#private::serde).to_string();
         let (visibility, message) = (&handler.method.vis, &handler.message);
-        let fields = handler.parameters.iter().map(
-            |Parameter {
-                 attributes,
-                 name,
-                 ty,
-             }| {
-                let docs = format!("What the handler takes as `{name}`.");
-                quote!(#[doc = #docs] #(#attributes)* #visibility #name: #ty)
-            },
-        );
+        let fields = handler.parameters.iter().map(|Parameter { attributes, name, ty }| {
+            let docs = format!("What the handler takes as `{name}`.");
+            quote!(#[doc = #docs] #(#attributes)* #visibility #name: #ty)
+        });
         // At the reply's place, because here the compiler says if it is private, or cannot be sent.
         let reply = &handler.reply;
         let reply = quote_spanned!(names::at(reply)=> type Reply = #reply;);
-        let mode = if handler.reads {
-            quote!(Read)
-        } else {
-            quote!(Write)
-        };
+        let mode = if handler.reads { quote!(Read) } else { quote!(Write) };
         let mut ignored = Diagnostics::default();
         let wire_name = names::wire_name(None, handler.name(), ToOwned::to_owned, &mut ignored);
         quote! {
@@ -165,11 +139,7 @@ impl Expansion<'_> {
     }
 
     fn handler(&self, handler: &Handler<'_>) -> TokenStream {
-        let Self {
-            private,
-            entity: Entity { path, .. },
-            ..
-        } = self;
+        let Self { private, entity: Entity { path, .. }, .. } = self;
         let (cfgs, message) = (self.cfgs(handler), &handler.message);
         let (sent, cx) = (names::local("message"), names::local("cx"));
         let names: Vec<&Ident> = handler.parameters.iter().map(|field| field.name).collect();
@@ -217,11 +187,7 @@ impl Expansion<'_> {
 
     /// The methods of the reference type.
     fn reference(&self, handlers: &[Handler<'_>]) -> TokenStream {
-        let Self {
-            private,
-            entity: Entity { path, ident },
-            cfgs,
-        } = self;
+        let Self { private, entity: Entity { path, ident }, cfgs } = self;
         let mut reference = path.clone();
         if let Some(last) = reference.segments.last_mut() {
             last.ident = names::reference(ident);
@@ -257,9 +223,7 @@ impl Expansion<'_> {
             cfgs: handler.attributes(&["cfg"]),
             message: handler.message.to_token_stream(),
         });
-        let list: Vec<_> = made
-            .chain(arguments.messages.iter().map(Listed::always))
-            .collect();
+        let list: Vec<_> = made.chain(arguments.messages.iter().map(Listed::always)).collect();
         let (path, cfgs) = (&self.entity.path, &self.cfgs);
         let list = message_list::implement(&self.private, &quote!(#path), Span::call_site(), &list);
         match cfgs[..] {
@@ -276,10 +240,7 @@ impl Expansion<'_> {
             return quote!(#(#docs)*);
         }
         let entity = &self.entity.ident;
-        let line = format!(
-            "{before} `{entity}`, {between} `{entity}::{}`.",
-            handler.name()
-        );
+        let line = format!("{before} `{entity}`, {between} `{entity}::{}`.", handler.name());
         quote!(#[doc = #line])
     }
 }
@@ -288,14 +249,10 @@ impl Expansion<'_> {
 fn without_our_attributes(mut block: ItemImpl) -> ItemImpl {
     for item in &mut block.items {
         let ImplItem::Fn(method) = item else { continue };
-        method
-            .attrs
-            .retain(|attribute| !methods::is_read(attribute));
+        method.attrs.retain(|attribute| !methods::is_read(attribute));
         for input in &mut method.sig.inputs {
             if let FnArg::Typed(typed) = input {
-                typed
-                    .attrs
-                    .retain(|attribute| !methods::is_serde(attribute));
+                typed.attrs.retain(|attribute| !methods::is_serde(attribute));
             }
         }
     }

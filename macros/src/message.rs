@@ -27,15 +27,9 @@ fn implement(input: &DeriveInput, diagnostics: &mut Diagnostics) -> Option<Token
         return None;
     }
 
-    let reply = options
-        .reply
-        .map_or_else(|| quote!(()), |reply| quote!(#reply));
+    let reply = options.reply.map_or_else(|| quote!(()), |reply| quote!(#reply));
     let reply = quote_spanned!(names::at(&reply)=> type Reply = #reply;);
-    let mode = if options.reads {
-        quote!(Read)
-    } else {
-        quote!(Write)
-    };
+    let mode = if options.reads { quote!(Read) } else { quote!(Write) };
     Some(quote! {
         #[automatically_derived]
         #[allow(unused_qualifications)]

@@ -19,10 +19,7 @@ pub(crate) struct Listed<'a> {
 
 impl Listed<'_> {
     pub(crate) fn always(message: &Type) -> Self {
-        Listed {
-            cfgs: Vec::new(),
-            message: message.to_token_stream(),
-        }
+        Listed { cfgs: Vec::new(), message: message.to_token_stream() }
     }
 }
 
@@ -41,12 +38,8 @@ pub(crate) fn implement(
     let only_list = quote_spanned! {at=>
         impl #its_private::OneHandlersBlockOrHandlesList for #its_entity
     };
-    let messages = list
-        .iter()
-        .map(|listed| message_to(private, entity, listed));
-    let distinct = list
-        .iter()
-        .map(|listed| assert_distinct(private, entity, listed));
+    let messages = list.iter().map(|listed| message_to(private, entity, listed));
+    let distinct = list.iter().map(|listed| assert_distinct(private, entity, listed));
     quote! {
         #[automatically_derived]
         #[allow(unused_qualifications)]
@@ -113,9 +106,5 @@ fn assert_distinct(
 }
 
 fn readable(tokens: &TokenStream) -> String {
-    tokens
-        .to_string()
-        .replace(" :: ", "::")
-        .replace(" < ", "<")
-        .replace(" >", ">")
+    tokens.to_string().replace(" :: ", "::").replace(" < ", "<").replace(" >", ">")
 }

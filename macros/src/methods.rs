@@ -13,9 +13,8 @@ use crate::names;
 
 /// What every reference to an entity can do already: the methods of `EntityRef` and those of the
 /// traits that each `..Ref` type implements.
-const REFERENCE_METHODS: [&str; 9] = [
-    "ask", "tell", "key", "clone", "deref", "fmt", "from", "into", "type_id",
-];
+const REFERENCE_METHODS: [&str; 9] =
+    ["ask", "tell", "key", "clone", "deref", "fmt", "from", "into", "type_id"];
 
 /// A method that is a handler.
 pub(crate) struct Handler<'a> {
@@ -123,10 +122,7 @@ fn check_form(signature: &Signature, diagnostics: &mut Diagnostics) {
         diagnostics.error(abi, "handlers are plain functions: remove `extern`");
     }
     if let Some(variadic) = &signature.variadic {
-        diagnostics.error(
-            variadic,
-            "a message has a fixed number of fields: remove `...`",
-        );
+        diagnostics.error(variadic, "a message has a fixed number of fields: remove `...`");
     }
     if !signature.generics.params.is_empty() {
         let message = "a handler cannot be generic, as its message is one type: name the types";
@@ -144,10 +140,7 @@ fn check_receiver(
     diagnostics: &mut Diagnostics,
 ) {
     let plain = receiver.colon_token.is_none()
-        && receiver
-            .reference
-            .as_ref()
-            .is_some_and(|(_, lifetime)| lifetime.is_none());
+        && receiver.reference.as_ref().is_some_and(|(_, lifetime)| lifetime.is_none());
     if !plain {
         let message =
             "a handler takes `&mut self`, or `&self` under `#[read]`: the grid owns the entity";
@@ -194,21 +187,15 @@ fn parameters<'a>(
 fn is_context(ty: &Type) -> bool {
     match ty {
         Type::Reference(reference) => is_context(&reference.elem),
-        Type::Path(path) => path
-            .path
-            .segments
-            .last()
-            .is_some_and(|segment| segment.ident == "Context"),
+        Type::Path(path) => {
+            path.path.segments.last().is_some_and(|segment| segment.ident == "Context")
+        }
         _ => false,
     }
 }
 
 fn check_context(parameter: &PatType, is_last: bool, reads: bool, diagnostics: &mut Diagnostics) {
-    let wanted = if reads {
-        "&Context<Self>"
-    } else {
-        "&mut Context<Self>"
-    };
+    let wanted = if reads { "&Context<Self>" } else { "&mut Context<Self>" };
     match &*parameter.ty {
         Type::Reference(reference) if reads && reference.mutability.is_some() => {
             let message = format!("a `#[read]` handler changes nothing: take `{wanted}`");
@@ -231,10 +218,7 @@ fn field<'a>(parameter: &'a PatType, diagnostics: &mut Diagnostics) -> Option<Pa
             "the message has the same fields in every build: remove this, or put it on the method";
         diagnostics.error(attribute, message);
     }
-    let mut check = Check {
-        of: Of::Parameter,
-        diagnostics,
-    };
+    let mut check = Check { of: Of::Parameter, diagnostics };
     check.visit_type(&parameter.ty);
     match &*parameter.pat {
         Pat::Ident(pattern) if pattern.by_ref.is_none() && pattern.subpat.is_none() => {
@@ -260,10 +244,7 @@ fn reply(output: &ReturnType, entity: &Ident, diagnostics: &mut Diagnostics) -> 
     match output {
         ReturnType::Default => quote!(()),
         ReturnType::Type(_, ty) => {
-            let mut check = Check {
-                of: Of::Reply(entity),
-                diagnostics,
-            };
+            let mut check = Check { of: Of::Reply(entity), diagnostics };
             check.visit_type(ty);
             ty.to_token_stream()
         }

@@ -26,10 +26,7 @@ pub(crate) fn wire_name(
     };
     let value = name.value();
     if value.is_empty() {
-        diagnostics.error(
-            &name,
-            "a wire name cannot be empty: leave `name` out or write one",
-        );
+        diagnostics.error(&name, "a wire name cannot be empty: leave `name` out or write one");
     } else if value.len() > WIRE_NAME_MAX_BYTES {
         let message = format!(
             "this wire name has {} bytes, at most {WIRE_NAME_MAX_BYTES} are allowed: give a shorter one with `name = \"..\"`",
@@ -129,14 +126,8 @@ mod tests {
     #[test]
     fn message_types_are_named_after_entity_and_method() {
         let ident = |name| Ident::new(name, Span::call_site());
-        assert_eq!(
-            message(&ident("Cart"), &ident("add_line")).to_string(),
-            "CartAddLine"
-        );
-        assert_eq!(
-            message(&ident("Cart"), &Ident::new_raw("type", Span::call_site())),
-            "CartType"
-        );
+        assert_eq!(message(&ident("Cart"), &ident("add_line")).to_string(), "CartAddLine");
+        assert_eq!(message(&ident("Cart"), &Ident::new_raw("type", Span::call_site())), "CartType");
         assert_eq!(reference(&ident("Cart")).to_string(), "CartRef");
     }
 

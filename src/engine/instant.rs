@@ -17,6 +17,12 @@ impl Instant {
         Instant(nanos)
     }
 
+    /// Nanoseconds since the clock's start.
+    #[must_use]
+    pub fn as_nanos(self) -> u64 {
+        self.0
+    }
+
     /// Time passed since `earlier`; zero if that lies in the future.
     #[must_use]
     pub fn saturating_since(self, earlier: Instant) -> Duration {

@@ -7,7 +7,9 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod execution;
-pub mod replica;
 pub mod hash;
 pub mod id;
 pub mod instant;
+pub mod invariant;
+pub mod replica;
+pub mod write_behind;

@@ -27,10 +27,7 @@ pub(crate) fn main() {
 
     let mut local = Local::default();
     let push = LocalPush { value: 3 };
-    assert_eq!(
-        with_context::<Local, _>(&0, |cx| push.deliver(&mut local, cx)),
-        (1, false)
-    );
+    assert_eq!(with_context::<Local, _>(&0, |cx| push.deliver(&mut local, cx)), (1, false));
     assert_eq!(json!(local), json!({ "values": [3] }));
     shadowed::run();
 }
@@ -87,10 +84,7 @@ mod shadowed {
     pub(super) fn run() {
         let name = Name { name: "n".into() };
         let ticks = |cx: &mut fastness::Context<'_, Clock>| Tick.deliver(&mut Clock::default(), cx);
-        assert_eq!(
-            fastness::__private::with_context::<Clock, _>(&name, ticks).0,
-            1
-        );
+        assert_eq!(fastness::__private::with_context::<Clock, _>(&name, ticks).0, 1);
         assert_eq!(Other.go_as_message(), "7");
     }
 

@@ -51,11 +51,7 @@ fn key<K: Key>(given: impl IntoKey<K>) -> K {
 }
 
 pub(crate) fn main() {
-    let seat = Seat {
-        flight: (Sku("LX".into()), 9),
-        out: 0x0102,
-        bytes: true,
-    };
+    let seat = Seat { flight: (Sku("LX".into()), 9), out: 0x0102, bytes: true };
     assert_eq!(bytes(&seat), *b"LX\0\0\x09\x01\x02\x01");
     assert_eq!(bytes(&Id(1)), [0, 0, 0, 0, 0, 0, 0, 1]);
     assert!(Seat::decode(&mut &b"LX\0\0\x09"[..]).is_err());

@@ -46,10 +46,7 @@ pub(crate) struct Counter {
 
 impl Counter {
     fn from_v1(stored: StoredState<'_>) -> Result<Counter, DecodeError> {
-        Err(DecodeError::new(format!(
-            "tried version {}",
-            stored.version()
-        )))
+        Err(DecodeError::new(format!("tried version {}", stored.version())))
     }
 }
 
@@ -134,10 +131,7 @@ pub(crate) fn main() {
     assert!(matches!(Entity::try_clone(&SameLamp::On), Some(Lamp::On)));
 
     assert_eq!((Counter::NAME, Counter::VERSION), ("count", 2));
-    assert_eq!(
-        (AddUp::NAME, Query::NAME, Reset::NAME),
-        ("add_up", "value", "reset")
-    );
+    assert_eq!((AddUp::NAME, Query::NAME, Reset::NAME), ("add_up", "value", "reset"));
 
     let mut lamp = Lamp::Off;
     private::with_context::<Lamp, _>(&1, |cx| {

@@ -25,9 +25,7 @@ impl Cart {
     const LIMIT: u32 = 10;
 
     fn new(sku: Sku) -> Self {
-        Cart {
-            lines: BTreeMap::from([(sku, 1)]),
-        }
+        Cart { lines: BTreeMap::from([(sku, 1)]) }
     }
 
     /// Puts more of one thing into the cart.
@@ -35,11 +33,7 @@ impl Cart {
         let line = self.lines.entry(sku).or_default();
         quantity += *line;
         *line = quantity;
-        if quantity > Self::LIMIT {
-            Err(OutOfRange)
-        } else {
-            Ok(quantity)
-        }
+        if quantity > Self::LIMIT { Err(OutOfRange) } else { Ok(quantity) }
     }
 
     fn clear(&mut self, cx: &mut Context<Self>) {
@@ -86,51 +80,15 @@ fn references(cart: CartRef) {
 
 fn handlers_run() {
     let mut cart = Cart::new(Sku("tea".into()));
-    let add = |quantity| CartAdd {
-        sku: Sku("tea".into()),
-        quantity,
-    };
+    let add = |quantity| CartAdd { sku: Sku("tea".into()), quantity };
     assert_eq!(ask(&mut cart, add(2)), (Ok(3), false));
     assert_eq!(ask(&mut cart, add(9)).0, Err(OutOfRange));
     assert_eq!(ask(&mut cart, CartItems {}), (12, false));
-    assert_eq!(
-        ask(
-            &mut cart,
-            CartLabel {
-                prefix: "cart of ".into()
-            }
-        )
-        .0,
-        "cart of alice"
-    );
-    assert_eq!(
-        ask(
-            &mut cart,
-            CartType {
-                message: 1,
-                cx: 2,
-                entity: 3,
-                r#fn: 4
-            }
-        )
-        .0,
-        10
-    );
-    assert!(
-        ask(
-            &mut cart,
-            CartInEveryBuild {
-                value: Some("".into())
-            }
-        )
-        .0
-    );
+    assert_eq!(ask(&mut cart, CartLabel { prefix: "cart of ".into() }).0, "cart of alice");
+    assert_eq!(ask(&mut cart, CartType { message: 1, cx: 2, entity: 3, r#fn: 4 }).0, 10);
+    assert!(ask(&mut cart, CartInEveryBuild { value: Some("".into()) }).0);
     assert_eq!(ask(&mut cart, CartClear {}), ((), true));
-    assert_eq!(
-        cart.add(Sku("tea".into()), 1),
-        Ok(1),
-        "methods stay methods"
-    );
+    assert_eq!(cart.add(Sku("tea".into()), 1), Ok(1), "methods stay methods");
 }
 
 fn names_are_those_of_the_code() {
@@ -138,10 +96,7 @@ fn names_are_those_of_the_code() {
     assert_eq!(Cart::VERSION, 1);
     assert_eq!((CartAdd::NAME, CartType::NAME), ("add", "type"));
     let names = <Cart as private::OneHandlersBlockOrHandlesList>::NAMES;
-    assert_eq!(
-        names,
-        ["add", "clear", "items", "label", "type", "in_every_build"]
-    );
+    assert_eq!(names, ["add", "clear", "items", "label", "type", "in_every_build"]);
 }
 
 fn failures_are_seen_through_aliases() {
@@ -151,11 +106,7 @@ fn failures_are_seen_through_aliases() {
 }
 
 fn fields_are_sent_by_name() {
-    let json = serde_json::to_string(&CartAdd {
-        sku: Sku("a".into()),
-        quantity: 1,
-    })
-    .unwrap();
+    let json = serde_json::to_string(&CartAdd { sku: Sku("a".into()), quantity: 1 }).unwrap();
     assert_eq!(json, r#"{"sku":"a","quantity":1}"#);
     let label: CartLabel = serde_json::from_str("{}").unwrap();
     assert_eq!(label.prefix, "");
