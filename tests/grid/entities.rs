@@ -95,3 +95,86 @@ impl Wallet {
         self.balance
     }
 }
+
+/// As a counter, written through.
+#[derive(Entity, Clone, Default, Serialize, Deserialize)]
+#[entity(key = u64)]
+pub(crate) struct Ledger {
+    entries: u64,
+    filler: String,
+}
+
+#[handlers]
+impl Ledger {
+    pub(crate) fn enter(&mut self) -> u64 {
+        self.entries += 1;
+        self.entries
+    }
+
+    /// Makes the state so large.
+    pub(crate) fn grow(&mut self, bytes: usize) -> usize {
+        self.filler = "x".repeat(bytes);
+        bytes
+    }
+
+    /// Answers with so many bytes.
+    pub(crate) fn echo(&mut self, bytes: usize) -> String {
+        self.entries += 1;
+        "x".repeat(bytes)
+    }
+
+    #[read]
+    pub(crate) fn entries(&self) -> u64 {
+        self.entries
+    }
+}
+
+/// An entity whose handler takes as long as the test wants.
+#[derive(Entity, Clone, Default, Serialize, Deserialize)]
+#[entity(key = u64)]
+pub(crate) struct Gate {
+    passed: u64,
+}
+
+/// Where handlers of gates wait, by the entity's key.
+pub(crate) mod gates {
+    use std::collections::HashMap;
+    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::{LazyLock, Mutex};
+
+    type Ends = (Sender<()>, Receiver<()>);
+
+    static GATES: LazyLock<Mutex<HashMap<u64, Ends>>> = LazyLock::new(Mutex::default);
+
+    /// Closes the gate of an entity. The first end says that a handler has come to it; the second
+    /// lets one through.
+    pub(crate) fn close(key: u64) -> (Receiver<()>, Sender<()>) {
+        let (arrive, arrived) = channel();
+        let (open, opened) = channel();
+        GATES.lock().unwrap().insert(key, (arrive, opened));
+        (arrived, open)
+    }
+
+    pub(crate) fn pass(key: u64) {
+        let gate = GATES.lock().unwrap().remove(&key);
+        if let Some((arrive, opened)) = gate {
+            arrive.send(()).unwrap();
+            opened.recv().unwrap();
+        }
+    }
+}
+
+#[handlers]
+impl Gate {
+    /// Waits at the gate, if it is closed.
+    pub(crate) fn pass(&mut self, cx: &mut Context<Self>) -> u64 {
+        gates::pass(*cx.key());
+        self.passed += 1;
+        self.passed
+    }
+
+    #[read]
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+}
