@@ -16,7 +16,7 @@ use super::entities::AnyEntities;
 use super::error::StartError;
 use super::registry::Registry;
 use super::session_rows::{SESSION_TYPE, SESSIONS, SessionRows};
-use super::unit::{PartitionTime, Recovered};
+use super::unit::{PartitionTime, Recovered, without_record};
 
 /// Rows read at once.
 const ROWS_AT_ONCE: usize = 1000;
@@ -79,7 +79,7 @@ pub(crate) async fn recover(
         }
     }
     for letter in store.dead_letters(partition).await? {
-        restoring.restore_letter(letter)?;
+        restoring.restore_letter(&letter)?;
     }
     if let Some((name, rows)) = restoring.unknown.pop_first() {
         return Err(StartError::UnknownEntityType { name, rows });
@@ -134,9 +134,9 @@ impl Restoring<'_> {
         Ok(Some(id))
     }
 
-    fn restore_letter(&mut self, letter: DeadLetter) -> Result<(), StartError> {
+    fn restore_letter(&mut self, letter: &DeadLetter) -> Result<(), StartError> {
         if let Some(id) = self.restore(&letter.row)? {
-            self.recovered.parked.insert(id, letter);
+            self.recovered.parked.insert(id, without_record(letter));
         }
         Ok(())
     }

@@ -15,7 +15,7 @@ use crate::engine::execution::{Session, Sessions};
 use crate::engine::id::{EntityId, PartitionId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::replica::primary::{self, Primary};
-use crate::engine::write_behind::{self, BatchId, WriteBehind};
+use crate::engine::write_behind::{self, BatchId, Parking, WriteBehind};
 use crate::metrics::UnitMetrics;
 use crate::store::{DeadLetter, PartitionBatch, Row};
 
@@ -75,6 +75,8 @@ pub(crate) struct Unit {
     removed: BTreeSet<EntityId>,
     /// Writes that the store refused, and holds as dead letters.
     parked: BTreeMap<EntityId, DeadLetter>,
+    /// The same, while they are on their way there.
+    parking: BTreeMap<EntityId, DeadLetter>,
     /// Who waits for everything up to a position to be durable, ascending.
     persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
     housekeeping_at: Instant,
@@ -119,6 +121,7 @@ impl Unit {
             waiting: Waiting::default(),
             removed: recovered.removed,
             parked: recovered.parked,
+            parking: BTreeMap::new(),
             persisted_waiters: VecDeque::new(),
             housekeeping_at: now + HOUSEKEEPING_EVERY,
             writing: None,
@@ -391,8 +394,8 @@ impl Unit {
                 self.durable(entity, version);
                 self.forget_removed(entity, version);
             }
-            Effect::Parked { entity, version, parking } => {
-                self.park(entity, version, parking);
+            Effect::Parked { entity, version, .. } => {
+                self.park(entity);
                 self.durable(entity, version);
             }
             Effect::Retrying { failures, after, reason } => {
@@ -432,12 +435,11 @@ impl Unit {
             debug_assert_eq!(row.version, entry.version, "the newest version is the one to write");
             match entry.parking {
                 None => rows.records.push(row),
-                Some(parking) => rows.dead_letters.push(DeadLetter {
-                    row,
-                    reason: parking.reason,
-                    attempts: parking.attempts,
-                    parked_at,
-                }),
+                Some(Parking { reason, attempts, .. }) => {
+                    let letter = DeadLetter { row, reason, attempts, parked_at };
+                    self.parking.insert(entry.entity, without_record(&letter));
+                    rows.dead_letters.push(letter);
+                }
             }
         }
         debug_assert!(self.writing.is_none(), "at most one batch is outstanding");
@@ -457,22 +459,16 @@ impl Unit {
         self.perform(effects);
     }
 
-    fn park(&mut self, entity: EntityId, version: Version, parking: write_behind::Parking) {
-        let row = self.row(entity);
+    fn park(&mut self, entity: EntityId) {
+        let Some(letter) = self.parking.remove(&entity) else { return };
         tracing::error!(
             partition = %self.partition,
-            entity_type = %row.key.entity_type,
+            entity_type = %letter.row.key.entity_type,
             key = self.describe(entity),
-            %version,
-            reason = parking.reason,
+            version = %letter.row.version,
+            reason = letter.reason,
             "store refused a record, parked as a dead letter"
         );
-        let letter = DeadLetter {
-            row: Row { version, ..row },
-            reason: parking.reason,
-            attempts: parking.attempts,
-            parked_at: self.time.at(self.now),
-        };
         self.parked.insert(entity, letter);
         self.metrics.parked();
         self.metrics.dead_letters(self.parked.len());
@@ -569,4 +565,11 @@ impl Unit {
             self.refuse(&*ask, Refusal::Unavailable);
         }
     }
+}
+
+/// A dead letter to be listed: its record is in the entity, and in the store.
+pub(crate) fn without_record(letter: &DeadLetter) -> DeadLetter {
+    let Row { key, version, .. } = &letter.row;
+    let row = Row { key: key.clone(), version: *version, record: None };
+    DeadLetter { row, reason: letter.reason.clone(), ..*letter }
 }

@@ -43,6 +43,7 @@ async fn nobody_reads_what_a_write_through_store_does_not_have() {
     let store = FaultyStore::new();
     let grid = stored(&store).start().await.unwrap();
     let ledger = grid.entity::<Ledger>(1);
+    assert_eq!(ledger.enter().await.unwrap(), 1);
     store.faults.is_open.send_replace(false);
     let mut write = Box::pin(ledger.enter().into_future());
     let mut read = Box::pin(ledger.entries().into_future());
@@ -55,8 +56,8 @@ async fn nobody_reads_what_a_write_through_store_does_not_have() {
         value = async { other.add(1).await } => assert_eq!(value.unwrap(), 1),
     }
     store.faults.is_open.send_replace(true);
-    assert_eq!(write.await.unwrap(), 1);
-    assert_eq!(read.await.unwrap(), 1);
+    assert_eq!(write.await.unwrap(), 2);
+    assert_eq!(read.await.unwrap(), 2);
 }
 
 #[tokio::test]
