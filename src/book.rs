@@ -1,0 +1,6 @@
+//! The book's pages as doctests, so that the Rust in them is compiled and run.
+//!
+//! One line for each page with Rust in it; `tests/tidy.rs` finds those that are missing.
+
+#[doc = include_str!("../book/src/adr/0006_keys_and_hashing.md")]
+mod keys_and_hashing {}
