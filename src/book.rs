@@ -2,5 +2,11 @@
 //!
 //! One line for each page with Rust in it; `tests/tidy.rs` finds those that are missing.
 
+#[doc = include_str!("../book/src/guide/entities.md")]
+mod entities {}
+
+#[doc = include_str!("../book/src/guide/changing_types.md")]
+mod changing_types {}
+
 #[doc = include_str!("../book/src/adr/0006_keys_and_hashing.md")]
 mod keys_and_hashing {}
