@@ -5,6 +5,15 @@
 #[doc = include_str!("../book/src/guide/entities.md")]
 mod entities {}
 
+#[doc = include_str!("../book/src/guide/grid.md")]
+mod grid {}
+
+#[doc = include_str!("../book/src/guide/delivery.md")]
+mod delivery {}
+
+#[doc = include_str!("../book/src/guide/exactly_once.md")]
+mod exactly_once {}
+
 #[doc = include_str!("../book/src/guide/changing_types.md")]
 mod changing_types {}
 

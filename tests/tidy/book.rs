@@ -15,19 +15,13 @@ struct Page {
 
 impl Page {
     fn finding(&self, line: usize, fix: impl Into<String>) -> Finding {
-        Finding {
-            file: format!("{FOLDER}/{}", self.name),
-            line,
-            fix: fix.into(),
-        }
+        Finding { file: format!("{FOLDER}/{}", self.name), line, fix: fix.into() }
     }
 
     /// Info strings of the page's code blocks, with their lines.
     fn blocks(&self) -> Vec<(usize, &str)> {
         let fences = self.text.lines().enumerate().filter_map(|(at, line)| {
-            line.trim_start()
-                .strip_prefix("```")
-                .map(|info| (at + 1, info.trim()))
+            line.trim_start().strip_prefix("```").map(|info| (at + 1, info.trim()))
         });
         fences.step_by(2).collect()
     }
@@ -63,15 +57,10 @@ fn pages() -> Vec<Page> {
     }
     files.sort();
     let name = |file: &PathBuf| {
-        let name = file
-            .strip_prefix(&root)
-            .expect("it was found under the root");
+        let name = file.strip_prefix(&root).expect("it was found under the root");
         name.to_str().expect("names are UTF-8").replace('\\', "/")
     };
-    let page = |file| Page {
-        text: read(&format!("{FOLDER}/{}", name(file))),
-        name: name(file),
-    };
+    let page = |file| Page { text: read(&format!("{FOLDER}/{}", name(file))), name: name(file) };
     files.iter().map(page).collect()
 }
 
@@ -103,21 +92,12 @@ fn uncompiled(pages: &[Page], listed: &str) -> Vec<Finding> {
 
 /// Pages that no link of the table of contents leads to.
 fn orphans(pages: &[Page]) -> Vec<Finding> {
-    let contents = pages
-        .iter()
-        .find(|page| page.name == "SUMMARY.md")
-        .expect("there is a summary");
-    let linked: Vec<&str> = contents
-        .links()
-        .into_iter()
-        .map(|(_, target)| target)
-        .collect();
+    let contents = pages.iter().find(|page| page.name == "SUMMARY.md").expect("there is a summary");
+    let linked: Vec<&str> = contents.links().into_iter().map(|(_, target)| target).collect();
     let orphans = pages
         .iter()
         .filter(|page| page.name != contents.name && !linked.contains(&page.name.as_str()));
-    orphans
-        .map(|page| page.finding(1, "link the page in SUMMARY.md"))
-        .collect()
+    orphans.map(|page| page.finding(1, "link the page in SUMMARY.md")).collect()
 }
 
 /// Links to files that are not there.
@@ -143,6 +123,22 @@ fn dead_links(pages: &[Page]) -> Vec<Finding> {
     found
 }
 
+/// Names of metrics in a text, in order.
+fn metrics(text: &str) -> Vec<&str> {
+    let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    let words = text.split(|letter: char| !is_name(letter));
+    let mut names: Vec<&str> = words.filter(|word| word.starts_with("fastness_")).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
+}
+
+#[test]
+fn the_book_lists_every_metric() {
+    let (source, page) = (read("src/metrics.rs"), read("book/src/guide/operating.md"));
+    assert_eq!(metrics(&page), metrics(&source), "left: guide/operating.md, right: src/metrics.rs");
+}
+
 #[test]
 fn all_rust_in_the_book_is_compiled() {
     expect_none(&uncompiled(&pages(), &read("src/book.rs")));
@@ -160,40 +156,16 @@ fn links_between_pages_lead_somewhere() {
 
 #[test]
 fn a_bad_page_is_found() {
-    let page = |name: &str, text: &str| Page {
-        name: name.to_owned(),
-        text: text.to_owned(),
-    };
+    let page = |name: &str, text: &str| Page { name: name.to_owned(), text: text.to_owned() };
     let lines = |found: Vec<Finding>| found.iter().map(|finding| finding.line).collect::<Vec<_>>();
     let listed = "#[doc = include_str!(\"../book/src/guide/a.md\")] mod a {}";
     let rust = "x\n```rust\nlet a = 1;\n```\n";
-    assert_eq!(
-        lines(uncompiled(&[page("guide/a.md", rust)], listed)),
-        [0; 0]
-    );
+    assert_eq!(lines(uncompiled(&[page("guide/a.md", rust)], listed)), [0; 0]);
     assert_eq!(lines(uncompiled(&[page("guide/b.md", rust)], listed)), [2]);
-    assert_eq!(
-        lines(uncompiled(
-            &[page("guide/a.md", "```rust,ignore\n```")],
-            listed
-        )),
-        [1]
-    );
-    assert_eq!(
-        lines(uncompiled(
-            &[page("guide/b.md", "```text\n```\n\n```\n```")],
-            listed
-        )),
-        [4]
-    );
+    assert_eq!(lines(uncompiled(&[page("guide/a.md", "```rust,ignore\n```")], listed)), [1]);
+    assert_eq!(lines(uncompiled(&[page("guide/b.md", "```text\n```\n\n```\n```")], listed)), [4]);
     let summary = || page("SUMMARY.md", "[a](guide/a.md)\n[no](no.md)");
-    assert_eq!(
-        orphans(&[summary(), page("guide/a.md", ""), page("b.md", "")]).len(),
-        1
-    );
-    let from = page(
-        "guide/a.md",
-        "[up](../SUMMARY.md) [out](https://example.org)\n[b](b.md#x)",
-    );
+    assert_eq!(orphans(&[summary(), page("guide/a.md", ""), page("b.md", "")]).len(), 1);
+    let from = page("guide/a.md", "[up](../SUMMARY.md) [out](https://example.org)\n[b](b.md#x)");
     assert_eq!(lines(dead_links(&[summary(), from])), [2, 2]);
 }

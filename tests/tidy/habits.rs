@@ -6,9 +6,8 @@ const LINES_MAX: usize = 500;
 const COLUMNS_MAX: usize = 100;
 
 /// Words that name nothing, in files' names.
-const EMPTY_NAMES: &[&str] = &[
-    "manager", "util", "utils", "helper", "helpers", "common", "misc", "info",
-];
+const EMPTY_NAMES: &[&str] =
+    &["manager", "util", "utils", "helper", "helpers", "common", "misc", "info"];
 
 /// Words that the glossary keeps out, as parts of types' names, with what is written instead.
 const NEVER_WORDS: &[(&str, &str)] = &[
@@ -76,15 +75,8 @@ fn sizes(source: &Source) -> Vec<Finding> {
 
 /// Whether a line should not be broken: a message, which people search for, or a row of a table.
 fn is_whole(line: &str) -> bool {
-    let is_row = ["/// |", "//! |"]
-        .iter()
-        .any(|row| line.trim_start().starts_with(row));
-    is_row
-        || line
-            .split('"')
-            .skip(1)
-            .step_by(2)
-            .any(|message| message.len() > 50)
+    let is_row = ["/// |", "//! |"].iter().any(|row| line.trim_start().starts_with(row));
+    is_row || line.split('"').skip(1).step_by(2).any(|message| message.len() > 50)
 }
 
 fn words(source: &Source) -> Vec<Finding> {
@@ -130,12 +122,8 @@ fn types(source: &Source) -> Vec<Finding> {
     let mut found = Vec::new();
     for (at, pair) in source.tokens.windows(2).enumerate() {
         let [of, token] = pair else { continue };
-        let is_public = at
-            .checked_sub(1)
-            .is_some_and(|at| source.tokens[at].is("pub"));
-        let declares = ["struct", "enum", "trait", "union"]
-            .iter()
-            .any(|word| of.is(word))
+        let is_public = at.checked_sub(1).is_some_and(|at| source.tokens[at].is("pub"));
+        let declares = ["struct", "enum", "trait", "union"].iter().any(|word| of.is(word))
             || (of.is("type") && is_public);
         let Text::Word(name) = &token.text else {
             continue;
@@ -155,9 +143,7 @@ fn types(source: &Source) -> Vec<Finding> {
 
 /// The words of a name in camel case.
 fn camel_words(name: &str) -> impl Iterator<Item = &str> {
-    let starts = name
-        .char_indices()
-        .filter(|(_, letter)| letter.is_uppercase());
+    let starts = name.char_indices().filter(|(_, letter)| letter.is_uppercase());
     let starts: Vec<usize> = starts.map(|(at, _)| at).collect();
     (0..starts.len()).map(move |at| {
         let end = starts.get(at + 1).copied().unwrap_or(name.len());
@@ -187,58 +173,22 @@ fn each_bad_habit_is_found() {
     assert_eq!(lines("src/runtime/partition_manager.rs", ""), [1]);
     assert_eq!(lines("src/common/keys.rs", ""), [1]);
     assert_eq!(lines(src, "fn f() {\n x.unwrap() }"), [2]);
-    assert_eq!(
-        lines(src, "#[cfg(test)] mod tests { fn f() { x.unwrap() } }"),
-        none
-    );
-    assert_eq!(
-        lines(
-            src,
-            "fn f() { x.unwrap_or(1); \".unwrap()\"; } // .unwrap()"
-        ),
-        none
-    );
+    assert_eq!(lines(src, "#[cfg(test)] mod tests { fn f() { x.unwrap() } }"), none);
+    assert_eq!(lines(src, "fn f() { x.unwrap_or(1); \".unwrap()\"; } // .unwrap()"), none);
     assert_eq!(lines(src, "fn f() { mpsc::unbounded_channel() }"), [1]);
-    assert_eq!(
-        lines(src, "use std::sync::mpsc;\nfn f() { mpsc::channel() }"),
-        [2]
-    );
+    assert_eq!(lines(src, "use std::sync::mpsc;\nfn f() { mpsc::channel() }"), [2]);
     assert_eq!(lines(src, "fn f() { todo!() }"), [1]);
     assert_eq!(lines(src, concat!("// FIX", "ME: x")), [1]);
     assert_eq!(lines(src, "fn f() { std::thread::sleep(d) }"), none);
-    assert_eq!(
-        lines("tests/grid/main.rs", "fn f() { std::thread::sleep(d) }"),
-        [1]
-    );
-    assert_eq!(
-        lines("tests/a.rs", "use tokio::time;\nfn f() { time::sleep(d) }"),
-        [2]
-    );
-    assert_eq!(
-        lines(src, "#[cfg(test)] mod t { use tokio::time::sleep; }"),
-        [1]
-    );
-    assert_eq!(
-        lines("tests/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}"),
-        [2]
-    );
-    assert_eq!(
-        lines("tests/a.rs", "#[test]\n#[should_panic]\nfn f() {}"),
-        [2]
-    );
+    assert_eq!(lines("tests/grid/main.rs", "fn f() { std::thread::sleep(d) }"), [1]);
+    assert_eq!(lines("tests/a.rs", "use tokio::time;\nfn f() { time::sleep(d) }"), [2]);
+    assert_eq!(lines(src, "#[cfg(test)] mod t { use tokio::time::sleep; }"), [1]);
+    assert_eq!(lines("tests/a.rs", "#[test]\n#[ignore = \"slow\"]\nfn f() {}"), [2]);
+    assert_eq!(lines("tests/a.rs", "#[test]\n#[should_panic]\nfn f() {}"), [2]);
     assert_eq!(lines(src, "struct ShardManager;"), [1, 1]);
-    assert_eq!(
-        lines(src, "pub type Backend = u8; enum ItemKind {}"),
-        [1, 1, 1]
-    );
+    assert_eq!(lines(src, "pub type Backend = u8; enum ItemKind {}"), [1, 1, 1]);
     assert_eq!(lines(src, "impl Iterator for A { type Item = u8; }"), none);
-    assert_eq!(
-        lines(
-            src,
-            "struct Ringing; struct Metadata; fn shard_of(item: u8) {}"
-        ),
-        none
-    );
+    assert_eq!(lines(src, "struct Ringing; struct Metadata; fn shard_of(item: u8) {}"), none);
     assert_eq!(lines(src, &"\n".repeat(501)), [501]);
     assert_eq!(lines(src, &format!("//{}", "é".repeat(98))), none);
     assert_eq!(lines(src, &format!("\n//{}", "é".repeat(99))), [2]);

@@ -26,19 +26,14 @@ fn layer_of(module: &str) -> Option<usize> {
 
 /// The list as the book has it.
 fn written() -> String {
-    let layers: Vec<String> = LAYERS
-        .iter()
-        .map(|layer| format!("`{}`", layer.join(", ")))
-        .collect();
+    let layers: Vec<String> =
+        LAYERS.iter().map(|layer| format!("`{}`", layer.join(", "))).collect();
     layers.join(" < ")
 }
 
 fn findings(sources: &[Source]) -> Vec<Finding> {
     let mut found = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| !OUTSIDE.contains(&source.file.as_str()))
-    {
+    for source in sources.iter().filter(|source| !OUTSIDE.contains(&source.file.as_str())) {
         let own = source.module().remove(0);
         let Some(own_layer) = layer_of(&own) else {
             found.push(source.finding(
@@ -84,65 +79,28 @@ fn modules_import_only_from_lower_layers() {
 #[test]
 fn the_book_shows_the_same_layers() {
     let page = "book/src/internals/architecture.md";
-    assert!(
-        read(page).contains(&written()),
-        "{page}: write the layers as\n{}",
-        written()
-    );
+    assert!(read(page).contains(&written()), "{page}: write the layers as\n{}", written());
 }
 
 fn lines(file: &str, text: &str) -> Vec<usize> {
-    findings(&[Source::parse(file, text)])
-        .iter()
-        .map(|finding| finding.line)
-        .collect()
+    findings(&[Source::parse(file, text)]).iter().map(|finding| finding.line).collect()
 }
 
 #[test]
 fn each_way_up_is_found() {
     assert_eq!(lines("src/engine/id.rs", "\nuse crate::error::E;"), [2]);
-    assert_eq!(
-        lines(
-            "src/wire/record.rs",
-            "fn f() {\n  crate::store::Row::new()\n}"
-        ),
-        [2]
-    );
-    assert_eq!(
-        lines("src/wire/record.rs", "use super::super::grid::Grid;"),
-        [1]
-    );
-    assert_eq!(
-        lines("src/config.rs", "use crate::{\nengine::id,\nentity::E};"),
-        [3]
-    );
+    assert_eq!(lines("src/wire/record.rs", "fn f() {\n  crate::store::Row::new()\n}"), [2]);
+    assert_eq!(lines("src/wire/record.rs", "use super::super::grid::Grid;"), [1]);
+    assert_eq!(lines("src/config.rs", "use crate::{\nengine::id,\nentity::E};"), [3]);
     assert_eq!(lines("src/entity.rs", "use crate::Version;"), [1]);
     assert_eq!(lines("src/novel.rs", "fn f() {}"), [1]);
-    assert_eq!(
-        lines(
-            "src/key.rs",
-            "macro_rules! m { () => { $crate::grid::Grid } }"
-        ),
-        [1]
-    );
+    assert_eq!(lines("src/key.rs", "macro_rules! m { () => { $crate::grid::Grid } }"), [1]);
 }
 
 #[test]
 fn ways_down_are_free_and_tests_may_look_sideways() {
-    assert!(
-        lines(
-            "src/grid.rs",
-            "use crate::engine::id; use crate::entity_ref::R;"
-        )
-        .is_empty()
-    );
-    assert!(
-        lines(
-            "src/store/sled.rs",
-            "use crate::store::Row; use super::Row;"
-        )
-        .is_empty()
-    );
+    assert!(lines("src/grid.rs", "use crate::engine::id; use crate::entity_ref::R;").is_empty());
+    assert!(lines("src/store/sled.rs", "use crate::store::Row; use super::Row;").is_empty());
     assert!(lines("src/lib.rs", "pub use crate::grid::Grid;").is_empty());
     let sideways = "#[cfg(test)] mod tests { use crate::entity::E; }";
     assert!(lines("src/config.rs", sideways).is_empty());

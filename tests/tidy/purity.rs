@@ -32,10 +32,7 @@ const PURE: &[&str] = &["bytes", "serde", "slab", "thiserror", "xxhash_rust"];
 
 fn findings(sources: &[Source], dependencies: &[String]) -> Vec<Finding> {
     let mut found = Vec::new();
-    for source in sources
-        .iter()
-        .filter(|source| source.file.starts_with("src/engine"))
-    {
+    for source in sources.iter().filter(|source| source.file.starts_with("src/engine")) {
         for mention in &source.mentions {
             let named = mention.written();
             for (_, fix) in NEVER.iter().filter(|(never, _)| mention.starts_with(never)) {
@@ -74,50 +71,26 @@ fn the_engine_is_pure() {
 fn clippy_is_told_to_watch_the_engine() {
     let wanted = "#![deny(clippy::disallowed_types, clippy::disallowed_methods)]";
     let file = "src/engine/mod.rs";
-    assert!(
-        crate::source::read(file).contains(wanted),
-        "{file}: write {wanted}"
-    );
+    assert!(crate::source::read(file).contains(wanted), "{file}: write {wanted}");
 }
 
 #[test]
 fn each_impurity_is_found() {
     let found = |text: &str| {
         let of = |file| findings(&[Source::parse(file, text)], &dependencies());
-        assert!(
-            of("src/runtime/timer.rs").is_empty(),
-            "the shell may: {text}"
-        );
-        of("src/engine/sim/disk.rs")
-            .iter()
-            .map(|finding| finding.line)
-            .collect::<Vec<_>>()
+        assert!(of("src/runtime/timer.rs").is_empty(), "the shell may: {text}");
+        of("src/engine/sim/disk.rs").iter().map(|finding| finding.line).collect::<Vec<_>>()
     };
     assert_eq!(found("\nuse std::time::{Duration, Instant};"), [2]);
-    assert_eq!(
-        found("use std::time;\nfn f() { time::SystemTime::now(); }"),
-        [2]
-    );
+    assert_eq!(found("use std::time;\nfn f() { time::SystemTime::now(); }"), [2]);
     assert_eq!(found("fn f() { std::thread::yield_now() }"), [1]);
-    assert_eq!(
-        found("use std::{fs, net::TcpStream, env, process};"),
-        [1, 1, 1, 1]
-    );
+    assert_eq!(found("use std::{fs, net::TcpStream, env, process};"), [1, 1, 1, 1]);
     assert_eq!(found("use std::collections::{BTreeMap,\nHashMap};"), [2]);
     assert_eq!(found("use std::collections::*;"), [1]);
     assert_eq!(found("async fn f() { g().await }"), [1, 1]);
     assert_eq!(found("use tokio::sync::mpsc;"), [1, 1][..1]);
-    assert_eq!(
-        found("fn f() { metrics::counter!(\"a\"); tracing::info!(\"b\"); }"),
-        [1, 1]
-    );
-    assert_eq!(
-        found("#[cfg(test)] mod tests { use std::time::Instant; }"),
-        [1]
-    );
+    assert_eq!(found("fn f() { metrics::counter!(\"a\"); tracing::info!(\"b\"); }"), [1, 1]);
+    assert_eq!(found("#[cfg(test)] mod tests { use std::time::Instant; }"), [1]);
     let empty: [usize; 0] = [];
-    assert_eq!(
-        found("use std::time::Duration; use bytes::Bytes; // std::thread, HashMap"),
-        empty
-    );
+    assert_eq!(found("use std::time::Duration; use bytes::Bytes; // std::thread, HashMap"), empty);
 }

@@ -25,12 +25,7 @@ impl fmt::Display for Finding {
 /// Fails with all findings, one a line.
 pub(crate) fn expect_none(findings: &[Finding]) {
     let lines: Vec<String> = findings.iter().map(Finding::to_string).collect();
-    assert!(
-        lines.is_empty(),
-        "{} finding(s):\n{}",
-        lines.len(),
-        lines.join("\n")
-    );
+    assert!(lines.is_empty(), "{} finding(s):\n{}", lines.len(), lines.join("\n"));
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,16 +70,12 @@ pub(crate) struct Mention {
 impl Mention {
     pub(crate) fn starts_with(&self, prefix: &str) -> bool {
         let mut parts = self.path.iter();
-        prefix
-            .split("::")
-            .all(|part| parts.next().is_some_and(|found| found == part))
+        prefix.split("::").all(|part| parts.next().is_some_and(|found| found == part))
     }
 
     pub(crate) fn ends_with(&self, suffix: &str) -> bool {
         let mut parts = self.path.iter().rev();
-        suffix
-            .rsplit("::")
-            .all(|part| parts.next().is_some_and(|found| found == part))
+        suffix.rsplit("::").all(|part| parts.next().is_some_and(|found| found == part))
     }
 
     pub(crate) fn written(&self) -> String {
@@ -103,26 +94,16 @@ pub(crate) struct Source {
 impl Source {
     /// Reads `text` as the file of that name.
     pub(crate) fn parse(file: &str, text: &str) -> Source {
-        let stream: TokenStream = text
-            .parse()
-            .unwrap_or_else(|error| panic!("{file} is no Rust: {error}"));
+        let stream: TokenStream =
+            text.parse().unwrap_or_else(|error| panic!("{file} is no Rust: {error}"));
         let mut tokens = Vec::new();
         flatten(stream, is_test_file(file), 0, &mut tokens);
         let mentions = mentions(file, &tokens);
-        Source {
-            file: file.to_owned(),
-            text: text.to_owned(),
-            tokens,
-            mentions,
-        }
+        Source { file: file.to_owned(), text: text.to_owned(), tokens, mentions }
     }
 
     pub(crate) fn finding(&self, line: usize, fix: impl Into<String>) -> Finding {
-        Finding {
-            file: self.file.clone(),
-            line,
-            fix: fix.into(),
-        }
+        Finding { file: self.file.clone(), line, fix: fix.into() }
     }
 
     /// The modules that lead to this file, under `src/`.
@@ -137,10 +118,8 @@ pub(crate) fn sources(folders: &[&str]) -> Vec<Source> {
     for folder in folders {
         collect(Path::new(env!("CARGO_MANIFEST_DIR")), folder, &mut files);
     }
-    let mut sources: Vec<Source> = files
-        .iter()
-        .map(|file| Source::parse(file, &read(file)))
-        .collect();
+    let mut sources: Vec<Source> =
+        files.iter().map(|file| Source::parse(file, &read(file))).collect();
     mark_test_modules(&mut sources);
     sources
 }
@@ -185,15 +164,7 @@ fn mark_test_modules(sources: &mut [Source]) {
     let mut test_modules = Vec::new();
     for source in sources.iter() {
         for window in source.tokens.windows(3) {
-            if let [
-                of,
-                Token {
-                    text: Text::Word(name),
-                    in_test: true,
-                    ..
-                },
-                end,
-            ] = window
+            if let [of, Token { text: Text::Word(name), in_test: true, .. }, end] = window
                 && of.is("mod")
                 && end.is_sign(';')
             {
@@ -201,34 +172,17 @@ fn mark_test_modules(sources: &mut [Source]) {
             }
         }
     }
-    for source in sources
-        .iter_mut()
-        .filter(|source| source.file.starts_with("src/"))
-    {
-        if test_modules
-            .iter()
-            .any(|module| source.module().starts_with(module))
-        {
-            source
-                .tokens
-                .iter_mut()
-                .for_each(|token| token.in_test = true);
-            source
-                .mentions
-                .iter_mut()
-                .for_each(|mention| mention.in_test = true);
+    for source in sources.iter_mut().filter(|source| source.file.starts_with("src/")) {
+        if test_modules.iter().any(|module| source.module().starts_with(module)) {
+            source.tokens.iter_mut().for_each(|token| token.in_test = true);
+            source.mentions.iter_mut().for_each(|mention| mention.in_test = true);
         }
     }
 }
 
 fn module_of(file: &str) -> Vec<String> {
-    let path = file
-        .strip_prefix("src/")
-        .unwrap_or(file)
-        .trim_end_matches(".rs");
-    let parts = path
-        .split('/')
-        .filter(|part| *part != "mod" && *part != "lib");
+    let path = file.strip_prefix("src/").unwrap_or(file).trim_end_matches(".rs");
+    let parts = path.split('/').filter(|part| *part != "mod" && *part != "lib");
     parts.map(str::to_owned).collect()
 }
 
@@ -244,14 +198,7 @@ fn flatten(stream: TokenStream, in_test: bool, depth: usize, out: &mut Vec<Token
         }
         let in_test = all_test || test_item;
         let line = tree.span().start().line;
-        let mut push = |text, line| {
-            out.push(Token {
-                text,
-                line,
-                in_test,
-                depth,
-            })
-        };
+        let mut push = |text, line| out.push(Token { text, line, in_test, depth });
         match tree {
             TokenTree::Ident(word) => push(Text::Word(word.to_string()), line),
             TokenTree::Punct(sign) => push(Text::Sign(sign.as_char()), line),
@@ -267,12 +214,7 @@ fn flatten(stream: TokenStream, in_test: bool, depth: usize, out: &mut Vec<Token
                 let inner = depth + usize::from(open == '{' && is_module(&trees[..at]));
                 flatten(group.stream(), in_test, inner, out);
                 let line = group.span_close().start().line;
-                out.push(Token {
-                    text: Text::Close(close),
-                    line,
-                    in_test,
-                    depth,
-                });
+                out.push(Token { text: Text::Close(close), line, in_test, depth });
             }
         }
         let ends = match tree {
@@ -336,12 +278,7 @@ fn mentions(file: &str, tokens: &[Token]) -> Vec<Mention> {
                     imports.insert(name, path.clone());
                 }
                 let (line, in_test) = (token.line, token.in_test);
-                found.push(Mention {
-                    path,
-                    line,
-                    in_test,
-                    at: line_at,
-                });
+                found.push(Mention { path, line, in_test, at: line_at });
             }
         } else {
             at += 1;
@@ -417,10 +354,7 @@ fn path(tokens: &[Token], at: usize, prefix: &[String], leaves: &mut Vec<Leaf>) 
     }
     let mut alias = None;
     if tokens.get(next).is_some_and(|token| token.is("as"))
-        && let Some(Token {
-            text: Text::Word(name),
-            ..
-        }) = tokens.get(next + 1)
+        && let Some(Token { text: Text::Word(name), .. }) = tokens.get(next + 1)
         && (imports_at(tokens, at) || !prefix.is_empty())
     {
         alias = Some(name.clone());
@@ -498,10 +432,7 @@ fn paths_are_read_as_the_compiler_reads_them() {
         ("crate::grid::G", false),
         ("crate::store::disk::Disk", true),
     ];
-    assert_eq!(
-        mentions,
-        expected.map(|(path, in_test)| (path.to_owned(), in_test))
-    );
+    assert_eq!(mentions, expected.map(|(path, in_test)| (path.to_owned(), in_test)));
 }
 
 #[test]
@@ -511,10 +442,7 @@ fn a_module_that_only_tests_have_is_test_code() {
         Source::parse("src/engine/id.rs", "fn f() {}"),
         Source::parse("src/engine/sim/disk.rs", "fn f() {}"),
         Source::parse("src/x.rs", "#![cfg(test)] fn f() {}"),
-        Source::parse(
-            "src/y.rs",
-            "#[cfg(not(test))] fn f() {} #[test] fn g() {} fn h() {}",
-        ),
+        Source::parse("src/y.rs", "#[cfg(not(test))] fn f() {} #[test] fn g() {} fn h() {}"),
     ];
     mark_test_modules(&mut sources);
     let of = |at: usize| sources[at].tokens.iter().filter(|token| token.is("fn"));
