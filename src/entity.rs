@@ -3,6 +3,7 @@
 pub(crate) mod delivery;
 
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -214,5 +215,11 @@ impl<E: Entity> fmt::Debug for Context<'_, E> {
             .field("now", &self.now)
             .field("request", &self.request)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(time.as_micros())
     }
 }

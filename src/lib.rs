@@ -1,9 +1,11 @@
-//! Fastness.
+#![doc = include_str!("../README.md")]
 #![allow(dead_code)]
 
 // The macros name the library so, also within it.
 extern crate self as fastness;
 
+#[cfg(doctest)]
+mod book;
 mod codec;
 mod config;
 mod engine;

@@ -1,4 +1,5 @@
-//! Which methods of a `#[handlers]` block are handlers, and what is wrong with those that cannot be.
+//! Which methods of a `#[handlers]` block are handlers, and what is wrong with those that cannot
+//! be.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};

@@ -1,7 +1,7 @@
 //! Time as a value: the engine is told what time it is, and never asks.
 
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -82,11 +82,5 @@ impl Sub<Duration> for Timestamp {
     fn sub(self, duration: Duration) -> Timestamp {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Timestamp(self.0.saturating_sub(micros))
-    }
-}
-
-impl From<Timestamp> for SystemTime {
-    fn from(time: Timestamp) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_micros(time.0)
     }
 }
