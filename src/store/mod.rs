@@ -50,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error>;
 
-    /// All dead letters of a partition, ascending by key.
+    /// All dead letters of a partition, ascending by key. Of a key's row and dead letter, the newer
+    /// one is what the grid goes on with.
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error>;
 
     /// Writes many partitions' batches in one durable commit, and returns one outcome for each, in
@@ -59,11 +60,12 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// * A batch whose epoch is below its partition's fence is [`Fenced`](BatchOutcome::Fenced)
     ///   and changes nothing; the other batches go on.
-    /// * A record whose version is lower than the row's, or than its dead letter's, is
+    /// * A record whose version is lower than the row's is
     ///   [`Superseded`](RecordOutcome::Superseded). An equal version is written again: what an
     ///   earlier, failed call left behind may not be durable.
-    /// * A record stored removes its key's dead letter. A dead letter stored leaves the row as it
-    ///   is and replaces an older dead letter of that key.
+    /// * A record stored removes its key's dead letter, if that is not of a newer version.
+    /// * A dead letter leaves the row as it is, older or newer, and replaces an older dead letter
+    ///   of its key; a newer one supersedes it.
     /// * A record without content deletes the row.
     ///
     /// # Errors
@@ -196,6 +198,14 @@ pub enum Error {
     Corrupt {
         /// What is damaged, for a person.
         what: String,
+    },
+    /// What is stored is laid out in a way that this build does not know.
+    #[error("store has layout {found}, this build knows {known}")]
+    UnknownLayout {
+        /// Number of the layout that was found.
+        found: u32,
+        /// Number of the layout that is known.
+        known: u32,
     },
     /// The store was closed.
     #[error("store is closed")]

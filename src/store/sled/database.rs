@@ -1,0 +1,424 @@
+//! What the store's thread does: opens the database, reads and writes it, and knows when it may not
+//! be trusted any more.
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use ::sled::{Batch, Db, IVec, Tree};
+use bytes::Bytes;
+
+use super::super::{
+    BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, RecordOutcome, Row, RowKey,
+};
+use super::layout::{
+    Content, GRID_KEY, Head, INLINE_MAX, LAYOUT, LAYOUT_KEY, Letter, Table, corrupt, fence_key,
+    row_key, seal, unseal,
+};
+use super::unavailable;
+use crate::codec;
+use crate::engine::id::{Epoch, PartitionId, Version};
+use crate::engine::instant::Timestamp;
+
+/// Memory for sled's page cache. Rows are read once, at the start; after that it serves the
+/// comparison of versions.
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// How often, and with which pause, an opening is tried again while the last user's handle of
+/// sled's own lock is still being closed by the system.
+const UNLOCK_TRIES: u32 = 100;
+const UNLOCK_PAUSE: Duration = Duration::from_millis(10);
+
+pub(super) struct Database {
+    directory: PathBuf,
+    /// Held as long as the directory is in use.
+    lock: Option<File>,
+    state: State,
+}
+
+enum State {
+    Open(Open),
+    /// A call has failed, and sled does not recover from that: it is opened anew by the next call.
+    Distrusted,
+    /// Syncing has failed, so nobody knows what the disk holds, and the next sync may well report
+    /// success for what it has thrown away.
+    Failed(String),
+    Closed,
+}
+
+struct Open {
+    _db: Db,
+    tree: Tree,
+    /// sled's file, to sync it.
+    file: File,
+}
+
+impl Database {
+    pub(super) fn open(directory: &Path) -> Result<Database, Error> {
+        fs::create_dir_all(directory)
+            .map_err(|error| unavailable(&format!("make {}", directory.display()), &error))?;
+        let lock = lock(directory)?;
+        let mut database = Database {
+            directory: directory.to_owned(),
+            lock: Some(lock),
+            state: State::Distrusted,
+        };
+        database.opened()?;
+        sync_directory(directory)?;
+        if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+            sync_directory(parent)?;
+        }
+        Ok(database)
+    }
+
+    pub(super) fn claim(&mut self, row: &GridRow) -> Result<GridRow, Error> {
+        if let Some(value) = self.get(GRID_KEY)? {
+            return codec::decode(unseal(GRID_KEY, &value)?)
+                .map_err(|error| corrupt(GRID_KEY, &error.to_string()));
+        }
+        let mut bytes = Vec::new();
+        codec::encode_into(row, &mut bytes)
+            .map_err(|error| Error::Refused { reason: error.to_string() })?;
+        let mut batch = Batch::default();
+        batch.insert(GRID_KEY, seal(GRID_KEY, &[&bytes]));
+        self.commit(batch)?;
+        Ok(row.clone())
+    }
+
+    pub(super) fn raise_fences(
+        &mut self,
+        fences: &[(PartitionId, Epoch)],
+    ) -> Result<Vec<Epoch>, Error> {
+        let (mut batch, mut found) = (Batch::default(), Vec::with_capacity(fences.len()));
+        for (partition, epoch) in fences {
+            let fence = self.fence(*partition)?;
+            found.push(fence);
+            if *epoch > fence {
+                let key = fence_key(*partition);
+                batch.insert(&key, seal(&key, &[&epoch.0.to_be_bytes()]));
+            }
+        }
+        self.commit(batch)?;
+        Ok(found)
+    }
+
+    pub(super) fn scan(
+        &mut self,
+        partition: PartitionId,
+        after: Option<&RowKey>,
+        rows_max: usize,
+    ) -> Result<Vec<Row>, Error> {
+        let entries = self.entries(Table::Rows, partition, after, rows_max)?;
+        let row = |(key, value): (IVec, IVec)| {
+            let (version, record) = self.read(Table::Rows, &key, &value)?;
+            Ok(Row { key: row_key(&key)?, version, record: Some(record) })
+        };
+        entries.into_iter().map(row).collect()
+    }
+
+    pub(super) fn dead_letters(
+        &mut self,
+        partition: PartitionId,
+    ) -> Result<Vec<DeadLetter>, Error> {
+        let entries = self.entries(Table::DeadLetters, partition, None, usize::MAX)?;
+        let letter = |(key, value): (IVec, IVec)| {
+            let (version, bytes) = self.read(Table::DeadLetters, &key, &value)?;
+            let Letter { attempts, parked_at_micros, reason, record } = Letter::read(&key, &bytes)?;
+            let row = Row { key: row_key(&key)?, version, record };
+            let parked_at = Timestamp::from_micros(parked_at_micros);
+            Ok(DeadLetter { row, reason, attempts, parked_at })
+        };
+        entries.into_iter().map(letter).collect()
+    }
+
+    pub(super) fn write(&mut self, batches: &[PartitionBatch]) -> Result<Vec<BatchOutcome>, Error> {
+        let (mut batch, mut outcomes) = (Batch::default(), Vec::with_capacity(batches.len()));
+        for of_partition in batches {
+            let fence = self.fence(of_partition.partition)?;
+            if of_partition.epoch < fence {
+                outcomes.push(BatchOutcome::Fenced { by: fence });
+                continue;
+            }
+            let mut written = Vec::new();
+            for row in &of_partition.records {
+                written.push(self.write_row(of_partition.partition, row, &mut batch)?);
+            }
+            for letter in &of_partition.dead_letters {
+                written.push(self.write_letter(of_partition.partition, letter, &mut batch)?);
+            }
+            outcomes.push(BatchOutcome::Written(written));
+        }
+        self.commit(batch)?;
+        Ok(outcomes)
+    }
+
+    pub(super) fn close(&mut self) -> Result<(), Error> {
+        let synced = match &self.state {
+            State::Open(open) => open.sync().map_err(|error| unavailable("sync", &error)),
+            State::Distrusted | State::Closed => Ok(()),
+            State::Failed(reason) => Err(Error::Unavailable { reason: reason.clone() }),
+        };
+        self.state = State::Closed;
+        self.lock = None;
+        synced
+    }
+
+    /// From now on nothing that sled has in memory is believed.
+    pub(super) fn distrust(&mut self, why: &str) {
+        if let State::Open(_) = self.state {
+            tracing::warn!(why, "open the store's database anew");
+            self.state = State::Distrusted;
+        }
+    }
+
+    fn write_row(
+        &mut self,
+        partition: PartitionId,
+        row: &Row,
+        batch: &mut Batch,
+    ) -> Result<RecordOutcome, Error> {
+        if row.key.entity_type.len() > 255 {
+            return Ok(refused("the entity type's name is longer than 255 bytes"));
+        }
+        let key = Table::Rows.key(partition, &row.key);
+        if let Some(found) = self.replace(Table::Rows, &key, row.version, batch)? {
+            return Ok(RecordOutcome::Superseded { found });
+        }
+        match &row.record {
+            Some(record) => put(Table::Rows, &key, row.version, record, batch),
+            None => batch.remove(&*key),
+        }
+        // Its dead letter is over, unless that is the newer one.
+        let letter_key = Table::DeadLetters.key(partition, &row.key);
+        if self.replace(Table::DeadLetters, &letter_key, row.version, batch)?.is_none() {
+            batch.remove(letter_key);
+        }
+        Ok(RecordOutcome::Stored)
+    }
+
+    fn write_letter(
+        &mut self,
+        partition: PartitionId,
+        letter: &DeadLetter,
+        batch: &mut Batch,
+    ) -> Result<RecordOutcome, Error> {
+        let key = Table::DeadLetters.key(partition, &letter.row.key);
+        let version = letter.row.version;
+        if let Some(found) = self.replace(Table::DeadLetters, &key, version, batch)? {
+            return Ok(RecordOutcome::Superseded { found });
+        }
+        let bytes = Letter {
+            attempts: letter.attempts,
+            parked_at_micros: letter.parked_at.as_micros(),
+            reason: letter.reason.clone(),
+            record: letter.row.record.clone(),
+        };
+        put(Table::DeadLetters, &key, version, &bytes.write(), batch);
+        Ok(RecordOutcome::Stored)
+    }
+
+    /// Makes way for `version` of a value. Returns the version that is there if it is newer.
+    fn replace(
+        &mut self,
+        table: Table,
+        key: &[u8],
+        version: Version,
+        batch: &mut Batch,
+    ) -> Result<Option<Version>, Error> {
+        let Some(value) = self.get(key)? else { return Ok(None) };
+        let head = Head::read(key, &value)?;
+        if head.version > version {
+            return Ok(Some(head.version));
+        }
+        if let Content::Chunks(count) = head.content {
+            // Removed first: what is put under the same keys afterwards stays.
+            (0..count).for_each(|n| batch.remove(table.chunk_key(key, head.version, n)));
+        }
+        Ok(None)
+    }
+
+    fn read(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(Version, Bytes), Error> {
+        let head = Head::read(key, value)?;
+        let count = match head.content {
+            Content::Inline(bytes) => return Ok((head.version, Bytes::copy_from_slice(bytes))),
+            Content::Chunks(count) => count,
+        };
+        let mut bytes = Vec::new();
+        for number in 0..count {
+            let chunk_key = table.chunk_key(key, head.version, number);
+            let chunk = self.get(&chunk_key)?;
+            let chunk = chunk.ok_or_else(|| corrupt(key, "one of its chunks is missing"))?;
+            bytes.extend_from_slice(unseal(&chunk_key, &chunk)?);
+        }
+        Ok((head.version, bytes.into()))
+    }
+
+    fn entries(
+        &mut self,
+        table: Table,
+        partition: PartitionId,
+        after: Option<&RowKey>,
+        entries_max: usize,
+    ) -> Result<Vec<(IVec, IVec)>, Error> {
+        use std::ops::Bound::{Excluded, Included, Unbounded};
+        let prefix = table.prefix(partition);
+        let from = match after {
+            Some(row) => Excluded(table.key(partition, row)),
+            None => Included(prefix.clone()),
+        };
+        let tree = &self.opened()?.tree;
+        let of_partition = tree
+            .range::<Vec<u8>, _>((from, Unbounded))
+            .take_while(|entry| entry.as_ref().map_or(true, |(key, _)| key.starts_with(&prefix)));
+        let entries: Result<_, _> = of_partition.take(entries_max).collect();
+        entries.map_err(|error| self.failed("scan", error))
+    }
+
+    fn fence(&mut self, partition: PartitionId) -> Result<Epoch, Error> {
+        let key = fence_key(partition);
+        let Some(value) = self.get(&key)? else { return Ok(Epoch::default()) };
+        let epoch = unseal(&key, &value)?.try_into();
+        let epoch = epoch.map_err(|_| corrupt(&key, "a fence is 8 bytes"))?;
+        Ok(Epoch(u64::from_be_bytes(epoch)))
+    }
+
+    fn get(&mut self, key: &[u8]) -> Result<Option<IVec>, Error> {
+        let value = self.opened()?.tree.get(key);
+        value.map_err(|error| self.failed("read", error))
+    }
+
+    /// Applies the batch and makes it durable.
+    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+        let open = self.opened()?;
+        let flushed = open.tree.apply_batch(batch).and_then(|()| open.tree.flush());
+        if let Err(error) = flushed {
+            return Err(self.failed("write", error));
+        }
+        if let Err(error) = self.opened()?.file.sync_data() {
+            let reason = format!("sync failed, start the process anew: {error}");
+            tracing::error!(reason, "store has failed");
+            self.state = State::Failed(reason.clone());
+            return Err(Error::Unavailable { reason });
+        }
+        Ok(())
+    }
+
+    fn failed(&mut self, doing: &str, error: ::sled::Error) -> Error {
+        self.distrust(doing);
+        sled_error(doing, error)
+    }
+
+    fn opened(&mut self) -> Result<&Open, Error> {
+        if let State::Distrusted = self.state {
+            self.state = State::Open(Open::new(&self.directory)?);
+        }
+        match &self.state {
+            State::Open(open) => Ok(open),
+            State::Failed(reason) => Err(Error::Unavailable { reason: reason.clone() }),
+            State::Closed | State::Distrusted => Err(Error::Closed),
+        }
+    }
+}
+
+impl Open {
+    fn new(directory: &Path) -> Result<Open, Error> {
+        let path = directory.join("sled");
+        let db = open_unlocked(&path)?;
+        let file = File::options().read(true).write(true).open(path.join("db"));
+        let file = file.map_err(|error| unavailable("open sled's file to sync it", &error))?;
+        let tree = db.open_tree(b"fastness").map_err(|error| sled_error("open tree", error))?;
+        let open = Open { _db: db, tree, file };
+        open.check_layout()?;
+        Ok(open)
+    }
+
+    fn check_layout(&self) -> Result<(), Error> {
+        let stored = self.tree.get(LAYOUT_KEY).map_err(|error| sled_error("read", error))?;
+        let Some(value) = stored else {
+            if !self.tree.is_empty() {
+                return Err(Error::Corrupt { what: "the number of its layout is gone".to_owned() });
+            }
+            let value = seal(LAYOUT_KEY, &[&LAYOUT.to_be_bytes()]);
+            self.tree.insert(LAYOUT_KEY, value).map_err(|error| sled_error("write", error))?;
+            return self.sync().map_err(|error| unavailable("sync", &error));
+        };
+        let found = unseal(LAYOUT_KEY, &value)?;
+        if found != LAYOUT.to_be_bytes() {
+            let found = found.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
+            return Err(Error::UnknownLayout { found, known: LAYOUT });
+        }
+        Ok(())
+    }
+
+    fn sync(&self) -> std::io::Result<()> {
+        self.tree.flush().map_err(std::io::Error::other)?;
+        self.file.sync_data()
+    }
+}
+
+fn open_unlocked(path: &Path) -> Result<Db, Error> {
+    let config = ::sled::Config::new()
+        .path(path)
+        .cache_capacity(CACHE_BYTES)
+        // Every commit is flushed and synced here; a timer could only do it too late.
+        .flush_every_ms(None);
+    for _ in 0..UNLOCK_TRIES {
+        match config.open() {
+            // Nobody else is in this directory, for its lock is ours: an earlier handle of this
+            // very process is still on its way out.
+            Err(::sled::Error::Io(error)) if error.to_string().contains("lock") => {
+                thread::sleep(UNLOCK_PAUSE);
+            }
+            Ok(db) => return Ok(db),
+            Err(error) => return Err(sled_error("open", error)),
+        }
+    }
+    Err(Error::Locked { location: path.display().to_string() })
+}
+
+fn put(table: Table, key: &[u8], version: Version, bytes: &[u8], batch: &mut Batch) {
+    if bytes.len() <= INLINE_MAX {
+        batch.insert(key, Head { version, content: Content::Inline(bytes) }.write(key));
+        return;
+    }
+    let mut count = 0;
+    for chunk in bytes.chunks(INLINE_MAX) {
+        let chunk_key = table.chunk_key(key, version, count);
+        let value = seal(&chunk_key, &[chunk]);
+        batch.insert(chunk_key, value);
+        count += 1;
+    }
+    batch.insert(key, Head { version, content: Content::Chunks(count) }.write(key));
+}
+
+fn lock(directory: &Path) -> Result<File, Error> {
+    let path = directory.join("lock");
+    let file = File::options().create(true).truncate(false).write(true).open(&path);
+    let file = file.map_err(|error| unavailable(&format!("open {}", path.display()), &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            Err(Error::Locked { location: directory.display().to_string() })
+        }
+        Err(TryLockError::Error(error)) => {
+            Err(unavailable(&format!("lock {}", path.display()), &error))
+        }
+    }
+}
+
+fn sync_directory(directory: &Path) -> Result<(), Error> {
+    let synced = File::open(directory).and_then(|directory| directory.sync_all());
+    synced.map_err(|error| unavailable(&format!("sync {}", directory.display()), &error))
+}
+
+fn refused(reason: &str) -> RecordOutcome {
+    RecordOutcome::Refused { reason: reason.to_owned() }
+}
+
+fn sled_error(doing: &str, error: ::sled::Error) -> Error {
+    match error {
+        ::sled::Error::Corruption { .. } => Error::Corrupt { what: format!("{doing}: {error}") },
+        error => unavailable(doing, &error),
+    }
+}
