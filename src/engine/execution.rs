@@ -17,7 +17,7 @@ use super::instant::Timestamp;
 
 /// What a numbered ask brings with it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Numbered {
+pub(crate) struct Numbered {
     /// The ask's identity.
     pub request: RequestId,
     /// Where its session was opened on this partition, as the session was told.
@@ -30,7 +30,7 @@ pub struct Numbered {
 
 /// How a handler's run ended, as far as a retry may be told.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The encoded reply (the handler's own `Err` is a reply, too).
     Reply(Box<[u8]>),
     /// The handler panicked with this message, and was undone.
@@ -48,7 +48,7 @@ pub enum Outcome {
 
 /// One recorded answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Number of the ask in its session.
     pub number: u64,
     /// Hash of the wire name of the message that was answered.
@@ -59,7 +59,7 @@ pub struct Answer {
 
 /// One session's answers at one entity.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionAnswers {
+pub(crate) struct SessionAnswers {
     /// Whose answers.
     pub session: SessionId,
     /// Which opening of that session they belong to.
@@ -72,13 +72,13 @@ pub struct SessionAnswers {
 
 /// All answers that one entity still keeps. Ascending by session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Answers {
+pub(crate) struct Answers {
     sessions: Vec<SessionAnswers>,
 }
 
 /// What is to be done with a numbered ask.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Verdict<'a> {
+pub(crate) enum Verdict<'a> {
     /// It has not run: run it.
     Run,
     /// It has run: this was the answer.
@@ -92,13 +92,13 @@ pub enum Verdict<'a> {
 impl Answers {
     /// None.
     #[must_use]
-    pub const fn new() -> Answers {
+    pub(crate) const fn new() -> Answers {
         Answers { sessions: Vec::new() }
     }
 
     /// Judges an ask that the partition has admitted with `floor` (see [`Sessions::admit`]).
     #[must_use]
-    pub fn judge(&self, ask: &Numbered, floor: u64) -> Verdict<'_> {
+    pub(crate) fn judge(&self, ask: &Numbered, floor: u64) -> Verdict<'_> {
         let number = ask.request.number;
         let Some(kept) = self.of(ask.request.session).filter(|kept| kept.opening == ask.opening)
         else {
@@ -116,7 +116,7 @@ impl Answers {
 
     /// Records the answer of an ask that has run, and forgets that session's answers at or under
     /// `floor`.
-    pub fn record(&mut self, ask: &Numbered, floor: u64, outcome: Outcome) {
+    pub(crate) fn record(&mut self, ask: &Numbered, floor: u64, outcome: Outcome) {
         let session = ask.request.session;
         let at = match self.sessions.binary_search_by_key(&session, |kept| kept.session) {
             Ok(at) => at,
@@ -146,7 +146,7 @@ impl Answers {
     }
 
     /// Forgets what no session may ask for again. Returns whether anything is kept.
-    pub fn prune(&mut self, sessions: &Sessions) -> bool {
+    pub(crate) fn prune(&mut self, sessions: &Sessions) -> bool {
         self.sessions.retain_mut(|kept| match sessions.open.get(&kept.session) {
             Some(open) if open.opening == kept.opening => {
                 kept.forget(open.floor);
@@ -159,12 +159,12 @@ impl Answers {
 
     /// Whether no answer is kept.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sessions.is_empty()
     }
 
     /// The answers by session, ascending.
-    pub fn sessions(&self) -> impl Iterator<Item = &SessionAnswers> {
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &SessionAnswers> {
         self.sessions.iter()
     }
 
@@ -197,7 +197,7 @@ impl SessionAnswers {
 
 /// One open session of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Session {
+pub(crate) struct Session {
     /// Where it was opened; asks that carry another opening are of an earlier life of its name.
     pub opening: Position,
     /// It asks for nothing at or under this number again.
@@ -210,7 +210,7 @@ pub struct Session {
 
 /// Bounds of a partition's sessions.
 #[derive(Clone, Copy, Debug)]
-pub struct SessionLimits {
+pub(crate) struct SessionLimits {
     /// A session that is not durable and silent for longer is dropped.
     pub idle_after: Duration,
     /// How far a session's numbers may run ahead of its floor: as many answers may have to be
@@ -222,14 +222,14 @@ pub struct SessionLimits {
 
 /// The sessions that are open on one partition.
 #[derive(Debug)]
-pub struct Sessions {
+pub(crate) struct Sessions {
     open: BTreeMap<SessionId, Session>,
     limits: SessionLimits,
 }
 
 /// Why a numbered ask, or the opening of a session, may not go on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
+pub(crate) enum Refusal {
     /// This partition does not hold that opening of the session (any more).
     NotOpen,
     /// Too far ahead of the floor, or too many sessions; later it may pass.
@@ -239,7 +239,7 @@ pub enum Refusal {
 impl Sessions {
     /// No session is open.
     #[must_use]
-    pub fn new(limits: SessionLimits) -> Sessions {
+    pub(crate) fn new(limits: SessionLimits) -> Sessions {
         Sessions { open: BTreeMap::new(), limits }
     }
 
@@ -248,7 +248,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Refusal::Full`] at the bound.
-    pub fn open(
+    pub(crate) fn open(
         &mut self,
         session: SessionId,
         durable: bool,
@@ -271,7 +271,7 @@ impl Sessions {
     ///
     /// # Errors
     /// [`Refusal::NotOpen`] if it must never run, [`Refusal::Full`] if it may be tried again.
-    pub fn admit(&mut self, ask: &Numbered, now: Timestamp) -> Result<u64, Refusal> {
+    pub(crate) fn admit(&mut self, ask: &Numbered, now: Timestamp) -> Result<u64, Refusal> {
         let session = self
             .open
             .get_mut(&ask.request.session)
@@ -286,18 +286,18 @@ impl Sessions {
     }
 
     /// Puts back a session that was read from the store.
-    pub fn restore(&mut self, session: SessionId, restored: Session) {
+    pub(crate) fn restore(&mut self, session: SessionId, restored: Session) {
         self.open.insert(session, restored);
     }
 
     /// Closes a session. Returns whether it was open (and so a record must be made of it).
-    pub fn close(&mut self, session: SessionId) -> bool {
+    pub(crate) fn close(&mut self, session: SessionId) -> bool {
         self.open.remove(&session).is_some()
     }
 
     /// Sessions that are to be dropped for having been silent too long, ascending.
     #[must_use]
-    pub fn idle(&self, now: Timestamp) -> Vec<SessionId> {
+    pub(crate) fn idle(&self, now: Timestamp) -> Vec<SessionId> {
         let is_idle = |session: &Session| {
             !session.durable && now.saturating_since(session.used_at) > self.limits.idle_after
         };
@@ -306,7 +306,7 @@ impl Sessions {
 
     /// The session as this partition knows it.
     #[must_use]
-    pub fn session(&self, session: SessionId) -> Option<&Session> {
+    pub(crate) fn session(&self, session: SessionId) -> Option<&Session> {
         self.open.get(&session)
     }
 }

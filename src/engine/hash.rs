@@ -11,7 +11,7 @@ pub(crate) const NAME: &str = "xxh3-64 mod";
 /// xxh3-64 with seed 0 of the key's bytes, modulo the count. The entity type takes no part, so
 /// that entities of different types and the same key share a partition.
 #[must_use]
-pub fn partition_of(key: &[u8], partitions: u16) -> PartitionId {
+pub(crate) fn partition_of(key: &[u8], partitions: u16) -> PartitionId {
     let slot = xxh3_64(key) % u64::from(partitions);
     PartitionId(u16::try_from(slot).expect("the remainder is less than a u16"))
 }

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 
 /// A node's stable name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct NodeId(Arc<str>);
+pub(crate) struct NodeId(Arc<str>);
 
 impl NodeId {
     /// The node called `name`.
     #[must_use]
-    pub fn new(name: &str) -> NodeId {
+    pub(crate) fn new(name: &str) -> NodeId {
         NodeId(name.into())
     }
 }
@@ -96,7 +96,7 @@ pub struct RequestId {
 /// An entity inside one copy of one partition: a small number which the processing unit gives
 /// when it first sees the entity. Means nothing outside that copy, and is never stored or sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityId {
+pub(crate) struct EntityId {
     /// Which entity type, by its place in this process's registry.
     pub kind: u16,
     /// Which entity of that type in this partition.

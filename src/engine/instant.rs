@@ -8,24 +8,24 @@ use serde::{Deserialize, Serialize};
 /// A moment on a node's monotonic clock, in nanoseconds since an arbitrary start. Compares only
 /// with instants of the same process.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Instant(u64);
+pub(crate) struct Instant(u64);
 
 impl Instant {
     /// The instant `nanos` nanoseconds after the clock's start.
     #[must_use]
-    pub fn from_nanos(nanos: u64) -> Instant {
+    pub(crate) fn from_nanos(nanos: u64) -> Instant {
         Instant(nanos)
     }
 
     /// Nanoseconds since the clock's start.
     #[must_use]
-    pub fn as_nanos(self) -> u64 {
+    pub(crate) fn as_nanos(self) -> u64 {
         self.0
     }
 
     /// Time passed since `earlier`; zero if that lies in the future.
     #[must_use]
-    pub fn saturating_since(self, earlier: Instant) -> Duration {
+    pub(crate) fn saturating_since(self, earlier: Instant) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 }

@@ -6,10 +6,10 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-pub mod execution;
-pub mod hash;
-pub mod id;
-pub mod instant;
-pub mod invariant;
-pub mod replica;
-pub mod write_behind;
+pub(crate) mod execution;
+pub(crate) mod hash;
+pub(crate) mod id;
+pub(crate) mod instant;
+pub(crate) mod invariant;
+pub(crate) mod replica;
+pub(crate) mod write_behind;

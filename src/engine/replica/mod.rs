@@ -1,3 +1,3 @@
 //! Copies of one partition.
 
-pub mod primary;
+pub(crate) mod primary;

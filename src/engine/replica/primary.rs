@@ -13,7 +13,7 @@ use crate::engine::id::{EntityId, Epoch, NodeId, Position, Seq, Version};
 
 /// One entity's change, as the last operation of a batch left it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Change {
+pub(crate) struct Change {
     /// The entity that changed.
     pub entity: EntityId,
     /// Its new version; the position is that of the batch ([`Primary::next_position`]).
@@ -26,11 +26,11 @@ pub struct Change {
 
 /// A held answer, by the number that the shell gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Ticket(pub u32);
+pub(crate) struct Ticket(pub u32);
 
 /// What an answer waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// Which answer.
     pub ticket: Ticket,
     /// The entity that its handler saw.
@@ -43,7 +43,7 @@ pub struct Answer {
 
 /// What a primary is told.
 #[derive(Debug)]
-pub enum Event<'a> {
+pub(crate) enum Event<'a> {
     /// A batch of handlers has run. At most one change of each entity, and every change carries
     /// the next position. A batch without changes takes no position.
     Executed {
@@ -65,7 +65,7 @@ pub enum Event<'a> {
 
 /// What a primary wants done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub(crate) enum Effect {
     /// Offer a committed change to the write-behind queue.
     Committed(Change),
     /// Give the answer to its caller.
@@ -76,7 +76,7 @@ pub enum Effect {
 
 /// The primary of one partition in one epoch.
 #[derive(Debug)]
-pub struct Primary {
+pub(crate) struct Primary {
     epoch: Epoch,
     last: Seq,
     /// The ack set: how far each copy that a commit waits for has acknowledged. Never empty.
@@ -103,7 +103,7 @@ impl Primary {
     /// The primary on node `me` in `epoch`, with its own copy as the only one in sync. It starts
     /// with everything that was recovered committed and, if there is a store, stored.
     #[must_use]
-    pub fn new(epoch: Epoch, me: NodeId) -> Primary {
+    pub(crate) fn new(epoch: Epoch, me: NodeId) -> Primary {
         Primary {
             epoch,
             last: Seq(0),
@@ -119,30 +119,30 @@ impl Primary {
 
     /// The epoch of this reign.
     #[must_use]
-    pub fn epoch(&self) -> Epoch {
+    pub(crate) fn epoch(&self) -> Epoch {
         self.epoch
     }
 
     /// Where the next batch with a change will be.
     #[must_use]
-    pub fn next_position(&self) -> Position {
+    pub(crate) fn next_position(&self) -> Position {
         Position { epoch: self.epoch, seq: self.last.next() }
     }
 
     /// Everything at or under it is held by every copy in the ack set.
     #[must_use]
-    pub fn committed(&self) -> Seq {
+    pub(crate) fn committed(&self) -> Seq {
         self.committed
     }
 
     /// Whether a later epoch has taken over.
     #[must_use]
-    pub fn is_fenced(&self) -> bool {
+    pub(crate) fn is_fenced(&self) -> bool {
         self.fenced
     }
 
     /// Takes in an event and appends what is to be done, in order.
-    pub fn step(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
+    pub(crate) fn step(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
         match event {
             Event::Executed { changes, answers } => self.executed(changes, answers, effects),
             Event::Stored { entity, version } => self.stored(entity, version, effects),
