@@ -7,7 +7,9 @@
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
 pub mod execution;
-pub mod replica;
 pub mod hash;
 pub mod id;
 pub mod instant;
+pub(crate) mod invariant;
+pub mod replica;
+pub(crate) mod write_behind;
