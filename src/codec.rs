@@ -33,8 +33,8 @@ pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, DecodeError
 /// As [`decode`].
 pub(crate) fn decode_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result<T, DecodeError> {
     let mut deserializer = rmp_serde::Deserializer::from_read_ref(bytes);
-    let value = T::deserialize(&mut deserializer)
-        .map_err(|error| DecodeError::new(error.to_string()))?;
+    let value =
+        T::deserialize(&mut deserializer).map_err(|error| DecodeError::new(error.to_string()))?;
     // The library stops at the end of the first value and would ignore what follows.
     match IgnoredAny::deserialize(&mut deserializer) {
         Err(rmp_serde::decode::Error::InvalidMarkerRead(error))

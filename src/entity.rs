@@ -1,6 +1,9 @@
 //! What a user implements: entities, their messages and their handlers.
 
+pub(crate) mod delivery;
+
 use std::fmt;
+use std::time::{Duration, SystemTime};
 
 use serde::{Serialize, de::DeserializeOwned};
 
@@ -76,6 +79,11 @@ impl<'a> StoredState<'a> {
 
 /// A message to entities, and the type of its reply. Made by `#[derive(Message)]`, or by
 /// `#[handlers]`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a message",
+    label = "not a message",
+    note = "put `#[derive(Message, Serialize, Deserialize)]` on the type"
+)]
 pub trait Message: Serialize + DeserializeOwned + Send + Sync + 'static {
     /// What the handler returns. A `Result` that is `Err` undoes the handler's changes.
     type Reply: Serialize + DeserializeOwned + Send + 'static;
@@ -207,5 +215,11 @@ impl<E: Entity> fmt::Debug for Context<'_, E> {
             .field("now", &self.now)
             .field("request", &self.request)
             .finish_non_exhaustive()
+    }
+}
+
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> SystemTime {
+        SystemTime::UNIX_EPOCH + Duration::from_micros(time.as_micros())
     }
 }

@@ -1,28 +1,50 @@
-//! Fastness.
+#![doc = include_str!("../README.md")]
 #![allow(dead_code)]
 
+// The macros name the library so, also within it.
+extern crate self as fastness;
+
+#[cfg(doctest)]
+mod book;
 mod codec;
+mod config;
 mod engine;
 mod entity;
 mod entity_ref;
 mod error;
+mod grid;
 mod key;
+mod metrics;
 pub mod prelude;
+mod runtime;
 pub mod store;
 mod wire;
 
+pub use config::{EntityOptions, Limits};
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
 pub use entity::{
     Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, StoredState, Write,
 };
-pub use entity_ref::{Addressed, Ask, EntityRef, Tell};
+pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};
+pub use fastness_macros::{Entity, Key, Message, handlers};
+pub use grid::{DeadLetter, Grid, GridBuilder, RunError, Session};
 pub use key::{IntoKey, Key};
+
+pub use runtime::call::AskFuture;
+pub use runtime::clock::{Clock, ManualClock};
+pub use runtime::error::{LeaveError, PersistError, SessionError, StartError};
+pub use runtime::threads::Threads;
+pub use store::{MemoryStore, SledStore, Store};
 
 /// What the macros' code refers to; no part of the public interface.
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::entity::delivery::{
+        Deliver, NeverFails, NotClone, OneHandlersBlockOrHandlesList, ReplyProbe, StateProbe,
+        is_only, with_context,
+    };
     pub use crate::entity::{
         Context, Entity, Handler, Message, MessageTo, Read, Reader, StoredState, Write,
     };

@@ -2,7 +2,7 @@
 
 pub use serde::{Deserialize, Serialize};
 
-pub use crate::entity::{Context, Handler, Reader};
-// pub use fastness_macros::{Entity, Key, Message, handlers};   (traits of these names come along)
-pub use crate::entity::{Entity, Message};
+// The traits, and the macros of the same names.
+pub use crate::entity::{Context, Entity, Handler, Message, Reader};
 pub use crate::key::Key;
+pub use fastness_macros::{Entity, Key, Message, handlers};

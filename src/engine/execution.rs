@@ -37,6 +37,8 @@ pub enum Outcome {
     Panicked(Box<str>),
     /// The resulting state or reply was over the limit, and the handler was undone.
     TooLarge {
+        /// Which of the two.
+        what: Box<str>,
         /// Its size.
         bytes: u64,
         /// The limit.
@@ -88,6 +90,12 @@ pub enum Verdict<'a> {
 }
 
 impl Answers {
+    /// None.
+    #[must_use]
+    pub const fn new() -> Answers {
+        Answers { sessions: Vec::new() }
+    }
+
     /// Judges an ask that the partition has admitted with `floor` (see [`Sessions::admit`]).
     #[must_use]
     pub fn judge(&self, ask: &Numbered, floor: u64) -> Verdict<'_> {

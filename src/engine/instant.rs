@@ -1,7 +1,7 @@
 //! Time as a value: the engine is told what time it is, and never asks.
 
 use std::ops::{Add, Sub};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -15,6 +15,12 @@ impl Instant {
     #[must_use]
     pub fn from_nanos(nanos: u64) -> Instant {
         Instant(nanos)
+    }
+
+    /// Nanoseconds since the clock's start.
+    #[must_use]
+    pub fn as_nanos(self) -> u64 {
+        self.0
     }
 
     /// Time passed since `earlier`; zero if that lies in the future.
@@ -76,11 +82,5 @@ impl Sub<Duration> for Timestamp {
     fn sub(self, duration: Duration) -> Timestamp {
         let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         Timestamp(self.0.saturating_sub(micros))
-    }
-}
-
-impl From<Timestamp> for SystemTime {
-    fn from(time: Timestamp) -> SystemTime {
-        SystemTime::UNIX_EPOCH + Duration::from_micros(time.0)
     }
 }

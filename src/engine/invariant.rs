@@ -54,10 +54,7 @@ impl Violation {
     /// In builds with debug assertions: there, a broken invariant fails the test.
     #[must_use]
     pub(crate) fn new(invariant: Invariant, found: fmt::Arguments<'_>) -> Violation {
-        let violation = Violation {
-            invariant,
-            found: found.to_string(),
-        };
+        let violation = Violation { invariant, found: found.to_string() };
         if cfg!(debug_assertions) {
             panic!("{violation}");
         }
@@ -67,12 +64,7 @@ impl Violation {
 
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "invariant {} is broken: {}",
-            self.invariant.name(),
-            self.found
-        )
+        write!(f, "invariant {} is broken: {}", self.invariant.name(), self.found)
     }
 }
 

@@ -10,6 +10,6 @@ pub mod execution;
 pub mod hash;
 pub mod id;
 pub mod instant;
-pub(crate) mod invariant;
+pub mod invariant;
 pub mod replica;
-pub(crate) mod write_behind;
+pub mod write_behind;

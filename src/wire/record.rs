@@ -218,7 +218,7 @@ struct SessionIn<'a> {
 enum OutcomeOut<'a> {
     Reply(#[serde(borrow)] Bin<'a>),
     Panicked(&'a str),
-    TooLarge(u64, u64),
+    TooLarge(&'a str, u64, u64),
 }
 
 struct Id(SessionId);
@@ -229,7 +229,9 @@ impl<'a> From<&'a SessionAnswers> for SessionOut<'a> {
             let outcome = match &answer.outcome {
                 Outcome::Reply(bytes) => OutcomeOut::Reply(Bin(bytes)),
                 Outcome::Panicked(message) => OutcomeOut::Panicked(message),
-                Outcome::TooLarge { bytes, max_bytes } => OutcomeOut::TooLarge(*bytes, *max_bytes),
+                Outcome::TooLarge { what, bytes, max_bytes } => {
+                    OutcomeOut::TooLarge(what, *bytes, *max_bytes)
+                }
             };
             (answer.number, answer.message, outcome)
         });
@@ -250,7 +252,9 @@ impl From<SessionIn<'_>> for SessionAnswers {
             outcome: match outcome {
                 OutcomeOut::Reply(bytes) => Outcome::Reply(bytes.0.into()),
                 OutcomeOut::Panicked(message) => Outcome::Panicked(message.into()),
-                OutcomeOut::TooLarge(bytes, max_bytes) => Outcome::TooLarge { bytes, max_bytes },
+                OutcomeOut::TooLarge(what, bytes, max_bytes) => {
+                    Outcome::TooLarge { what: what.into(), bytes, max_bytes }
+                }
             },
         });
         SessionAnswers {

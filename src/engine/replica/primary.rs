@@ -269,11 +269,7 @@ mod tests {
         let answers = [answer(1, change.version, false), answer(2, Version::default(), false)];
         assert_eq!(
             execute(&mut primary, &[change], &answers),
-            [
-                Effect::Committed(change),
-                Effect::Release(Ticket(1)),
-                Effect::Release(Ticket(2)),
-            ]
+            [Effect::Committed(change), Effect::Release(Ticket(1)), Effect::Release(Ticket(2)),]
         );
         assert_eq!(primary.committed(), Seq(1));
         assert_eq!(primary.next_position(), Position { epoch: Epoch(3), seq: Seq(2) });

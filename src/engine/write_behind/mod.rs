@@ -239,9 +239,7 @@ impl WriteBehind {
         if matches!(self.phase, Phase::Stopped) {
             return;
         }
-        let stepped = self
-            .take_in(now, event, effects)
-            .and_then(|()| self.check());
+        let stepped = self.take_in(now, event, effects).and_then(|()| self.check());
         if let Err(violation) = stepped {
             self.phase = Phase::Stopped;
             effects.push(Effect::Violated(violation));
@@ -257,13 +255,8 @@ impl WriteBehind {
             Phase::BackingOff { until } => Some(until),
             Phase::Idle => {
                 let due_at = self.pending.first_due_at();
-                let hurry_at = self
-                    .pending
-                    .oldest_at()
-                    .map(|at| at + self.config.hurry_after());
-                let waiting = due_at
-                    .into_iter()
-                    .chain(hurry_at.filter(|_| due_at.is_some()));
+                let hurry_at = self.pending.oldest_at().map(|at| at + self.config.hurry_after());
+                let waiting = due_at.into_iter().chain(hurry_at.filter(|_| due_at.is_some()));
                 waiting.chain(self.pending.first_parking_at()).min()
             }
         }
@@ -273,12 +266,7 @@ impl WriteBehind {
     /// what one batch of handlers adds may go over the bounds.
     #[must_use]
     pub(crate) fn has_room(&self, now: Instant) -> bool {
-        let Config {
-            pending_records_max,
-            pending_bytes_max,
-            pending_age_max,
-            ..
-        } = self.config;
+        let Config { pending_records_max, pending_bytes_max, pending_age_max, .. } = self.config;
         !matches!(self.phase, Phase::Stopped)
             && self.pending.records() < pending_records_max
             && self.pending.bytes() < pending_bytes_max
@@ -423,11 +411,7 @@ impl WriteBehind {
         self.failures = self.failures.saturating_add(1);
         let after = self.backoff.after(self.failures);
         self.phase = Phase::BackingOff { until: now + after };
-        effects.push(Effect::Retrying {
-            failures: self.failures,
-            after,
-            reason,
-        });
+        effects.push(Effect::Retrying { failures: self.failures, after, reason });
     }
 
     fn group(&mut self, entries: Vec<Entry>) -> Vec<EntityId> {
@@ -440,19 +424,11 @@ impl WriteBehind {
     }
 
     fn stored(&mut self, entry: Entry, effects: &mut Vec<Effect>) {
-        let Entry {
-            entity,
-            version,
-            parking,
-        } = entry;
+        let Entry { entity, version, parking } = entry;
         self.pending.stored(entity);
         effects.push(match parking {
             None => Effect::Stored { entity, version },
-            Some(parking) => Effect::Parked {
-                entity,
-                version,
-                parking,
-            },
+            Some(parking) => Effect::Parked { entity, version, parking },
         });
     }
 
@@ -463,15 +439,7 @@ impl WriteBehind {
         }
         let Some(mut parking) = entry.parking else {
             let attempts = self.pending.attempts(entity);
-            self.pending.park(
-                entity,
-                now,
-                Parking {
-                    reason,
-                    attempts,
-                    refusals: 0,
-                },
-            );
+            self.pending.park(entity, now, Parking { reason, attempts, refusals: 0 });
             return;
         };
         // Not even as a dead letter: it stays pending, and holds up nothing but the watermark.
@@ -479,19 +447,11 @@ impl WriteBehind {
         let failures = parking.refusals;
         let after = self.backoff.after(failures);
         self.pending.park(entity, now + after, parking);
-        effects.push(Effect::Retrying {
-            failures,
-            after,
-            reason,
-        });
+        effects.push(Effect::Retrying { failures, after, reason });
     }
 
     fn hurry_if_pressed(&mut self, now: Instant) {
-        let Config {
-            pending_records_max,
-            pending_bytes_max,
-            ..
-        } = self.config;
+        let Config { pending_records_max, pending_bytes_max, .. } = self.config;
         let is_pressed = self.pending.records() >= pending_records_max.div_ceil(2)
             || self.pending.bytes() >= pending_bytes_max.div_ceil(2)
             || self.age(now) >= self.config.hurry_after();
@@ -501,9 +461,7 @@ impl WriteBehind {
     }
 
     fn age(&self, now: Instant) -> Duration {
-        self.pending
-            .oldest_at()
-            .map_or(Duration::ZERO, |at| now.saturating_since(at))
+        self.pending.oldest_at().map_or(Duration::ZERO, |at| now.saturating_since(at))
     }
 
     fn advance(&mut self, effects: &mut Vec<Effect>) -> Result<(), Violation> {
@@ -532,10 +490,7 @@ impl WriteBehind {
         if entries.is_empty() {
             return Ok(());
         }
-        let bytes: u64 = entries
-            .iter()
-            .map(|entry| self.pending.bytes_of(entry.entity))
-            .sum();
+        let bytes: u64 = entries.iter().map(|entry| self.pending.bytes_of(entry.entity)).sum();
         invariant!(
             BatchBounded,
             entries.len() == 1
@@ -546,13 +501,8 @@ impl WriteBehind {
         );
         entries.sort_by_key(|entry| entry.parking.is_some());
         self.last_batch = BatchId(self.last_batch.0 + 1);
-        self.phase = Phase::Writing {
-            entries: entries.clone(),
-        };
-        effects.push(Effect::Write {
-            batch: self.last_batch,
-            entries,
-        });
+        self.phase = Phase::Writing { entries: entries.clone() };
+        effects.push(Effect::Write { batch: self.last_batch, entries });
         Ok(())
     }
 
@@ -562,24 +512,16 @@ impl WriteBehind {
         let mut batch = Filling::new(&self.config);
         if let Some(mut group) = self.again.pop() {
             // Versions may have grown since: then the group is cut.
-            let fits = group
-                .iter()
-                .take_while(|entity| batch.add(&mut self.pending, **entity));
+            let fits = group.iter().take_while(|entity| batch.add(&mut self.pending, **entity));
             let rest = group.split_off(fits.count());
             self.again.push(rest);
             return batch.entries;
         }
-        while self
-            .pending
-            .parking(now)
-            .is_some_and(|entity| batch.add(&mut self.pending, entity))
-        {}
+        while self.pending.parking(now).is_some_and(|entity| batch.add(&mut self.pending, entity)) {
+        }
         if batch.entries.is_empty() {
-            while self
-                .pending
-                .due(now)
-                .is_some_and(|entity| batch.add(&mut self.pending, entity))
-            {}
+            while self.pending.due(now).is_some_and(|entity| batch.add(&mut self.pending, entity)) {
+            }
         }
         batch.entries
     }
@@ -598,15 +540,9 @@ impl WriteBehind {
                 Phase::Stopped => return Ok(()),
                 Phase::Idle | Phase::BackingOff { .. } => BTreeSet::new(),
             };
-            self.pending
-                .check(&taken, &self.again.entities().collect())?;
+            self.pending.check(&taken, &self.again.entities().collect())?;
             let is_idle = matches!(self.phase, Phase::Idle);
-            invariant!(
-                PendingOrdered,
-                !is_idle || self.again.is_empty(),
-                "{:?}",
-                self.again
-            );
+            invariant!(PendingOrdered, !is_idle || self.again.is_empty(), "{:?}", self.again);
         }
         Ok(())
     }

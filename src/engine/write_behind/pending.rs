@@ -80,9 +80,7 @@ impl PendingSet {
 
     /// Size of the newest version of a pending entity.
     pub(super) fn bytes_of(&self, entity: EntityId) -> u64 {
-        self.entities
-            .get(&entity)
-            .map_or(0, |pending| pending.bytes)
+        self.entities.get(&entity).map_or(0, |pending| pending.bytes)
     }
 
     /// When the oldest change that is not durable was made. Sequence numbers grow with time.
@@ -93,9 +91,7 @@ impl PendingSet {
 
     /// Everything at or under it is durable.
     pub(super) fn durable(&self) -> Seq {
-        self.undurable
-            .first()
-            .map_or(self.highest, |(oldest, _)| Seq(oldest.0.saturating_sub(1)))
+        self.undurable.first().map_or(self.highest, |(oldest, _)| Seq(oldest.0.saturating_sub(1)))
     }
 
     /// Whether any entity waits for its time, and the earliest such time.
@@ -110,28 +106,17 @@ impl PendingSet {
 
     /// The entity that is due first, if it is due now.
     pub(super) fn due(&self, now: Instant) -> Option<EntityId> {
-        self.waiting
-            .first()
-            .filter(|(due_at, _)| *due_at <= now)
-            .map(|(_, entity)| *entity)
+        self.waiting.first().filter(|(due_at, _)| *due_at <= now).map(|(_, entity)| *entity)
     }
 
     /// The entity whose dead letter is to be written first, if it may be now.
     pub(super) fn parking(&self, now: Instant) -> Option<EntityId> {
-        self.parking
-            .first()
-            .filter(|(retry_at, _)| *retry_at <= now)
-            .map(|(_, entity)| *entity)
+        self.parking.first().filter(|(retry_at, _)| *retry_at <= now).map(|(_, entity)| *entity)
     }
 
     /// Takes in a committed change.
     pub(super) fn change(&mut self, now: Instant, change: Change) -> Result<(), Violation> {
-        let Change {
-            entity,
-            version,
-            bytes,
-            delay,
-        } = change;
+        let Change { entity, version, bytes, delay } = change;
         let seq = version.position.seq;
         let newest = self.entities.get(&entity).map(|pending| pending.newest);
         invariant!(
@@ -147,14 +132,7 @@ impl PendingSet {
         let Some(pending) = self.entities.get_mut(&entity) else {
             let stage = Stage::Waiting { due_at };
             let tried = (version, 0);
-            let pending = Pending {
-                newest: version,
-                bytes,
-                oldest: seq,
-                since: now,
-                tried,
-                stage,
-            };
+            let pending = Pending { newest: version, bytes, oldest: seq, since: now, tried, stage };
             self.entities.insert(entity, pending);
             self.bytes += bytes;
             self.undurable.insert((seq, entity));
@@ -173,14 +151,7 @@ impl PendingSet {
                 }
             }
             Stage::Taken { newer: Some(newer) } => newer.due_at = newer.due_at.min(due_at),
-            Stage::Taken { newer } => {
-                *newer = Some(Newer {
-                    number,
-                    seq,
-                    at: now,
-                    due_at,
-                })
-            }
+            Stage::Taken { newer } => *newer = Some(Newer { number, seq, at: now, due_at }),
             // What was to be parked is no longer the newest: that one is tried first.
             Stage::Again { parking } => *parking = None,
             Stage::Parking { .. } => self.wait(entity, due_at),
@@ -212,11 +183,7 @@ impl PendingSet {
             let earlier = if tried == version { attempts } else { 0 };
             pending.tried = (version, earlier.saturating_add(1));
         }
-        Some(Entry {
-            entity,
-            version,
-            parking,
-        })
+        Some(Entry { entity, version, parking })
     }
 
     /// The version that was taken is durable. If it is still the newest, nothing is pending.
@@ -251,13 +218,10 @@ impl PendingSet {
     /// If the entity has changed since it was taken, it waits for its new time, whatever became of
     /// what was taken: the newer version goes first. Returns whether it was so.
     pub(super) fn prefer_newer(&mut self, entity: EntityId) -> bool {
-        let newer = self
-            .entities
-            .get(&entity)
-            .and_then(|pending| match pending.stage {
-                Stage::Taken { newer } => newer,
-                _ => None,
-            });
+        let newer = self.entities.get(&entity).and_then(|pending| match pending.stage {
+            Stage::Taken { newer } => newer,
+            _ => None,
+        });
         if let Some(newer) = newer {
             self.wait_for(entity, newer);
         }
@@ -266,9 +230,7 @@ impl PendingSet {
 
     /// How often the newest version was tried as a record.
     pub(super) fn attempts(&self, entity: EntityId) -> u32 {
-        self.entities
-            .get(&entity)
-            .map_or(0, |pending| pending.tried.1)
+        self.entities.get(&entity).map_or(0, |pending| pending.tried.1)
     }
 
     fn has_newer(&self, entity: EntityId) -> bool {
@@ -279,14 +241,7 @@ impl PendingSet {
     fn wait_for(&mut self, entity: EntityId, newer: Newer) {
         let (changes, hurried_at) = self.hurried;
         let is_hurried = newer.number <= changes;
-        self.wait(
-            entity,
-            if is_hurried {
-                newer.due_at.min(hurried_at)
-            } else {
-                newer.due_at
-            },
-        );
+        self.wait(entity, if is_hurried { newer.due_at.min(hurried_at) } else { newer.due_at });
     }
 
     fn wait(&mut self, entity: EntityId, due_at: Instant) {
@@ -313,18 +268,8 @@ impl PendingSet {
         again: &BTreeSet<EntityId>,
     ) -> Result<(), Violation> {
         let bytes: u64 = self.entities.values().map(|pending| pending.bytes).sum();
-        invariant!(
-            PendingAccounted,
-            bytes == self.bytes,
-            "{bytes} bytes, not {}",
-            self.bytes
-        );
-        let orders = [
-            self.waiting.len(),
-            self.parking.len(),
-            taken.len(),
-            again.len(),
-        ];
+        invariant!(PendingAccounted, bytes == self.bytes, "{bytes} bytes, not {}", self.bytes);
+        let orders = [self.waiting.len(), self.parking.len(), taken.len(), again.len()];
         for (entity, pending) in &self.entities {
             let is_ordered = match &pending.stage {
                 Stage::Waiting { due_at } => self.waiting.contains(&(*due_at, *entity)),

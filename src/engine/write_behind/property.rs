@@ -71,11 +71,7 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
 
 fn config(cases: u32) -> ProptestConfig {
     // What fails is printed whole and becomes a named test; no files beside the sources.
-    ProptestConfig {
-        cases,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    }
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }
 
 /// Whether the store refuses this record for good.
@@ -137,12 +133,7 @@ impl World {
 
     fn perform(&mut self, op: &Op, may_join: bool) {
         match *op {
-            Op::Change {
-                slot,
-                bytes,
-                delay_millis,
-                same_batch,
-            } => {
+            Op::Change { slot, bytes, delay_millis, same_batch } => {
                 let delay = Duration::from_millis(delay_millis);
                 self.change(slot, bytes, delay, may_join && same_batch);
             }
@@ -163,18 +154,11 @@ impl World {
                     _ => Outcome::Stored,
                 });
             }
-            Op::RefuseAll => self.outcomes(|_, _| Outcome::Refused {
-                reason: "all".to_owned(),
-            }),
-            Op::Fail => self.fail(Failure::Unavailable {
-                reason: "down".to_owned(),
-            }),
+            Op::RefuseAll => self.outcomes(|_, _| Outcome::Refused { reason: "all".to_owned() }),
+            Op::Fail => self.fail(Failure::Unavailable { reason: "down".to_owned() }),
             Op::AnswerOld => {
                 let batch = BatchId(self.queue.last_batch.0.saturating_sub(1));
-                self.step(Event::Answered {
-                    batch,
-                    outcomes: vec![Outcome::Stored],
-                });
+                self.step(Event::Answered { batch, outcomes: vec![Outcome::Stored] });
             }
         }
     }
@@ -184,10 +168,7 @@ impl World {
         let known = self.known.entry(entity).or_default();
         let mut version = Version::new(1, self.last_version.position.seq.0 + 1, 0);
         if same_batch && known.newest.position.seq != self.last_version.position.seq {
-            version = Version {
-                index: self.last_version.index + 1,
-                ..self.last_version
-            };
+            version = Version { index: self.last_version.index + 1, ..self.last_version };
         }
         self.last_version = version;
         self.history.push((entity, version, self.now));
@@ -196,12 +177,7 @@ impl World {
         known.parking = None;
         let due_at = self.now + delay;
         known.due_at = Some(known.due_at.map_or(due_at, |earlier| earlier.min(due_at)));
-        self.step(Event::Changed(Change {
-            entity,
-            version,
-            bytes,
-            delay,
-        }));
+        self.step(Event::Changed(Change { entity, version, bytes, delay }));
     }
 
     fn wake(&mut self) {
@@ -212,19 +188,12 @@ impl World {
     }
 
     fn answer(&mut self, names_culprit: bool) {
-        let has_poison = self
-            .writing
-            .iter()
-            .any(|(_, entries)| entries.iter().any(is_poison));
+        let has_poison = self.writing.iter().any(|(_, entries)| entries.iter().any(is_poison));
         if has_poison && !names_culprit {
-            self.fail(Failure::Refused {
-                reason: "poison".to_owned(),
-            });
+            self.fail(Failure::Refused { reason: "poison".to_owned() });
         } else {
             self.outcomes(|_, entry| match is_poison(entry) {
-                true => Outcome::Refused {
-                    reason: "poison".to_owned(),
-                },
+                true => Outcome::Refused { reason: "poison".to_owned() },
                 false => Outcome::Stored,
             });
         }
@@ -234,11 +203,8 @@ impl World {
         let Some((batch, entries)) = self.writing.take() else {
             return;
         };
-        let outcomes: Vec<_> = entries
-            .iter()
-            .enumerate()
-            .map(|(at, entry)| outcome(at, entry))
-            .collect();
+        let outcomes: Vec<_> =
+            entries.iter().enumerate().map(|(at, entry)| outcome(at, entry)).collect();
         for (entry, outcome) in entries.iter().zip(&outcomes) {
             let known = self.known.get_mut(&entry.entity).unwrap();
             match outcome {
@@ -282,10 +248,7 @@ impl World {
     fn effect(&mut self, effect: Effect, is_failure: bool) {
         match effect {
             Effect::Write { batch, entries } => self.write(batch, entries),
-            Effect::Stored { entity, version }
-            | Effect::Parked {
-                entity, version, ..
-            } => {
+            Effect::Stored { entity, version } | Effect::Parked { entity, version, .. } => {
                 assert_eq!(self.known[&entity].durable, Some(version), "said too much");
             }
             Effect::Retrying { after, .. } if is_failure => {
@@ -303,33 +266,18 @@ impl World {
 
     fn write(&mut self, batch: BatchId, entries: Vec<Entry>) {
         assert!(self.writing.is_none(), "two batches at once");
-        assert!(
-            self.backing_off_until.is_none_or(|until| until <= self.now),
-            "no back-off"
-        );
+        assert!(self.backing_off_until.is_none_or(|until| until <= self.now), "no back-off");
         self.backing_off_until = None;
-        let bytes: u64 = entries
-            .iter()
-            .map(|entry| self.known[&entry.entity].bytes)
-            .sum();
+        let bytes: u64 = entries.iter().map(|entry| self.known[&entry.entity].bytes).sum();
         assert!(!entries.is_empty());
-        assert!(
-            entries.len() == 1 || (entries.len() <= 3 && bytes <= 60),
-            "{entries:?}"
-        );
+        assert!(entries.len() == 1 || (entries.len() <= 3 && bytes <= 60), "{entries:?}");
         assert!(entries.is_sorted_by_key(|entry| entry.parking.is_some()));
         for entry in &entries {
             let known = self.known.get_mut(&entry.entity).unwrap();
             assert_eq!(entry.version, known.newest, "not the newest");
-            assert_eq!(
-                entry.parking.is_some(),
-                known.parking == Some(entry.version)
-            );
+            assert_eq!(entry.parking.is_some(), known.parking == Some(entry.version));
             let is_early = known.due_at.is_some_and(|at| at > self.now);
-            assert!(
-                !is_early || known.is_again,
-                "{entry:?} is written too early"
-            );
+            assert!(!is_early || known.is_again, "{entry:?} is written too early");
             known.due_at = None;
             known.is_again = false;
         }
@@ -337,52 +285,36 @@ impl World {
     }
 
     fn pending(&self) -> impl Iterator<Item = &Known> {
-        self.known
-            .values()
-            .filter(|known| known.durable != Some(known.newest))
+        self.known.values().filter(|known| known.durable != Some(known.newest))
     }
 
     /// The oldest change that is not durable, from the whole history.
     fn oldest(&self) -> Option<(Version, Instant)> {
         let is_durable = |entity, version| self.known[entity].durable >= Some(version);
-        let oldest = self
-            .history
-            .iter()
-            .find(|(entity, version, _)| !is_durable(entity, *version));
+        let oldest = self.history.iter().find(|(entity, version, _)| !is_durable(entity, *version));
         oldest.map(|(_, version, at)| (*version, *at))
     }
 
     fn is_pressed(&self) -> bool {
         let bytes: u64 = self.pending().map(|known| known.bytes).sum();
-        let age = self
-            .oldest()
-            .map_or(Duration::ZERO, |(_, at)| self.now.saturating_since(at));
+        let age = self.oldest().map_or(Duration::ZERO, |(_, at)| self.now.saturating_since(at));
         self.pending().count() >= 6 || bytes >= 100 || age >= Duration::from_secs(5)
     }
 
     fn hurry(&mut self) {
-        for due_at in self
-            .known
-            .values_mut()
-            .filter_map(|known| known.due_at.as_mut())
-        {
+        for due_at in self.known.values_mut().filter_map(|known| known.due_at.as_mut()) {
             *due_at = self.now.min(*due_at);
         }
     }
 
     fn check(&self, is_change: bool) {
         let highest = self.last_version.position.seq;
-        let durable = self
-            .oldest()
-            .map_or(highest, |(v, _)| Seq(v.position.seq.0 - 1));
+        let durable = self.oldest().map_or(highest, |(v, _)| Seq(v.position.seq.0 - 1));
         assert_eq!(self.queue.persisted(), durable);
         assert_eq!(self.queue.persisted(), self.last_persisted);
         assert_eq!(self.queue.oldest_at(), self.oldest().map(|(_, at)| at));
         assert_eq!(self.queue.pending_records(), self.pending().count());
-        assert_eq!(
-            self.queue.pending_bytes(),
-            self.pending().map(|known| known.bytes).sum()
-        );
+        assert_eq!(self.queue.pending_bytes(), self.pending().map(|known| known.bytes).sum());
         let deadline = self.queue.next_deadline();
         if self.writing.is_some() {
             assert_eq!(deadline, None);
@@ -390,14 +322,8 @@ impl World {
             assert_eq!(deadline, Some(until));
         } else {
             let due_at = self.pending().filter_map(|known| known.due_at).min();
-            assert!(
-                is_change || deadline.is_none_or(|at| at > self.now),
-                "work was left"
-            );
-            assert!(
-                due_at.is_none_or(|due_at| deadline <= Some(due_at)),
-                "sleeps too long"
-            );
+            assert!(is_change || deadline.is_none_or(|at| at > self.now), "work was left");
+            assert!(due_at.is_none_or(|due_at| deadline <= Some(due_at)), "sleeps too long");
             assert_eq!(deadline.is_none(), self.pending().count() == 0);
         }
     }

@@ -12,11 +12,7 @@ pub(super) struct Backoff {
 
 impl Backoff {
     pub(super) fn new(min: Duration, max: Duration, seed: u64) -> Backoff {
-        Backoff {
-            min,
-            max: max.max(min),
-            random: seed,
-        }
+        Backoff { min, max: max.max(min), random: seed }
     }
 
     /// How long to wait after the `failures`th failure in a row: a time between half and the whole
@@ -53,10 +49,7 @@ mod tests {
         for failures in 1..100u32 {
             let whole = MIN.saturating_mul(1 << (failures - 1).min(10)).min(MAX);
             let after = backoff.after(failures);
-            assert!(
-                whole / 2 <= after && after <= whole,
-                "{failures}: {after:?} of {whole:?}"
-            );
+            assert!(whole / 2 <= after && after <= whole, "{failures}: {after:?} of {whole:?}");
         }
     }
 
@@ -64,9 +57,7 @@ mod tests {
     fn jitter_depends_on_the_seed_alone() {
         let waits = |seed| {
             let mut backoff = Backoff::new(MIN, MAX, seed);
-            (1..20)
-                .map(|failures| backoff.after(failures))
-                .collect::<Vec<_>>()
+            (1..20).map(|failures| backoff.after(failures)).collect::<Vec<_>>()
         };
         assert_eq!(waits(7), waits(7));
         assert_ne!(waits(7), waits(8));
@@ -74,9 +65,6 @@ mod tests {
 
     #[test]
     fn a_wait_of_nothing_is_possible() {
-        assert_eq!(
-            Backoff::new(Duration::ZERO, Duration::ZERO, 1).after(9),
-            Duration::ZERO
-        );
+        assert_eq!(Backoff::new(Duration::ZERO, Duration::ZERO, 1).after(9), Duration::ZERO);
     }
 }

@@ -38,24 +38,16 @@ fn version(seq: u64) -> Version {
 }
 
 fn refused(reason: &str) -> Outcome {
-    Outcome::Refused {
-        reason: reason.to_owned(),
-    }
+    Outcome::Refused { reason: reason.to_owned() }
 }
 
 fn unavailable() -> Failure {
-    Failure::Unavailable {
-        reason: "down".to_owned(),
-    }
+    Failure::Unavailable { reason: "down".to_owned() }
 }
 
 impl Queue {
     fn new(config: Config) -> Queue {
-        Queue {
-            queue: WriteBehind::new(config, 1),
-            now: at(0),
-            effects: Vec::new(),
-        }
+        Queue { queue: WriteBehind::new(config, 1), now: at(0), effects: Vec::new() }
     }
 
     fn step(&mut self, event: Event) {
@@ -68,12 +60,7 @@ impl Queue {
 
     fn change_of(&mut self, slot: u32, seq: u64, delay: u64, bytes: u64) {
         let delay = Duration::from_millis(delay);
-        let change = Change {
-            entity: id(slot),
-            version: version(seq),
-            bytes,
-            delay,
-        };
+        let change = Change { entity: id(slot), version: version(seq), bytes, delay };
         self.step(Event::Changed(change));
     }
 
@@ -90,10 +77,7 @@ impl Queue {
 
     fn answer(&mut self, outcomes: &[Outcome]) {
         let batch = self.queue.last_batch;
-        self.step(Event::Answered {
-            batch,
-            outcomes: outcomes.to_vec(),
-        });
+        self.step(Event::Answered { batch, outcomes: outcomes.to_vec() });
     }
 
     fn fail(&mut self, failure: Failure) {
@@ -108,21 +92,14 @@ impl Queue {
             Effect::Write { entries, .. } => {
                 let word = |entry: &Entry| {
                     let kind = if entry.parking.is_some() { 'd' } else { 'w' };
-                    format!(
-                        "{kind}{}@{}",
-                        entry.entity.slot, entry.version.position.seq.0
-                    )
+                    format!("{kind}{}@{}", entry.entity.slot, entry.version.position.seq.0)
                 };
                 entries.iter().map(word).collect::<Vec<_>>().join(" ")
             }
             Effect::Stored { entity, version } => {
                 format!("s{}@{}", entity.slot, version.position.seq.0)
             }
-            Effect::Parked {
-                entity,
-                version,
-                parking,
-            } => format!(
+            Effect::Parked { entity, version, parking } => format!(
                 "x{}@{} ({}, {})",
                 entity.slot, version.position.seq.0, parking.reason, parking.attempts
             ),
@@ -148,14 +125,8 @@ fn write_through_is_due_at_once_and_changes_made_together_go_together() {
     queue.answer(&[Outcome::Stored, Outcome::Stored]);
     assert_eq!(queue.seen(), "s1@1 s2@1 p1");
     assert!(!queue.queue.is_pending(id(1)));
-    assert_eq!(
-        (queue.queue.pending_records(), queue.queue.pending_bytes()),
-        (0, 0)
-    );
-    assert_eq!(
-        (queue.queue.next_deadline(), queue.queue.oldest_at()),
-        (None, None)
-    );
+    assert_eq!((queue.queue.pending_records(), queue.queue.pending_bytes()), (0, 0));
+    assert_eq!((queue.queue.next_deadline(), queue.queue.oldest_at()), (None, None));
 }
 
 #[test]
@@ -232,12 +203,7 @@ fn batches_are_bounded_by_records_and_by_bytes_and_one_goes_at_a_time() {
     queue.tick(0);
     queue.tick(0);
     assert_eq!(queue.seen(), "w1@1 w2@2 w3@3 w4@4");
-    queue.answer(&[
-        Outcome::Stored,
-        Outcome::Stored,
-        Outcome::Stored,
-        Outcome::Stored,
-    ]);
+    queue.answer(&[Outcome::Stored, Outcome::Stored, Outcome::Stored, Outcome::Stored]);
     assert_eq!(queue.seen(), "s1@1 s2@2 s3@3 s4@4 p4 w5@5 w6@6");
     queue.answer(&[Outcome::Stored, Outcome::Stored]);
     assert_eq!(queue.seen(), "s5@5 s6@6 p6 w7@7");
@@ -253,11 +219,7 @@ fn a_transient_failure_is_retried_for_ever_with_growing_waits() {
     for failures in 1..50u32 {
         let failed_at = queue.now;
         queue.fail(unavailable());
-        let wait = queue
-            .queue
-            .next_deadline()
-            .unwrap()
-            .saturating_since(failed_at);
+        let wait = queue.queue.next_deadline().unwrap().saturating_since(failed_at);
         let whole = Duration::from_millis(100 * (1 << (failures - 1).min(10)));
         let whole = whole.min(CONFIG.retry_max);
         assert!(wait >= whole / 2 && wait <= whole, "{failures}: {wait:?}");
@@ -316,9 +278,7 @@ fn a_refused_batch_is_halved_until_the_culprit_is_alone_and_parked() {
     (1..=4).for_each(|slot| queue.change(slot, u64::from(slot), 0));
     queue.change(5, 5, 0);
     queue.tick(0);
-    let culprit = || Failure::Refused {
-        reason: "row 3 is poison".to_owned(),
-    };
+    let culprit = || Failure::Refused { reason: "row 3 is poison".to_owned() };
     queue.fail(culprit());
     assert_eq!(queue.seen(), "w1@1 w2@2 w3@3 w4@4 w1@1 w2@2");
     queue.answer(&[Outcome::Stored, Outcome::Stored]);
@@ -337,14 +297,9 @@ fn a_superseded_record_is_parked_with_the_version_that_was_found() {
     let mut queue = queue();
     queue.change(1, 1, 0);
     queue.tick(0);
-    queue.answer(&[Outcome::Superseded {
-        found: Version::new(9, 8, 7),
-    }]);
+    queue.answer(&[Outcome::Superseded { found: Version::new(9, 8, 7) }]);
     queue.answer(&[Outcome::Stored]);
-    assert_eq!(
-        queue.seen(),
-        "w1@1 d1@1 x1@1 (the store holds the newer version 9.8.7, 1) p1"
-    );
+    assert_eq!(queue.seen(), "w1@1 d1@1 x1@1 (the store holds the newer version 9.8.7, 1) p1");
 }
 
 #[test]
@@ -353,9 +308,7 @@ fn a_dead_letter_that_is_refused_is_retried_and_holds_up_nothing_else() {
     queue.change(1, 1, 0);
     queue.tick(0);
     queue.answer(&[refused("no")]);
-    queue.fail(Failure::Refused {
-        reason: "not even so".to_owned(),
-    });
+    queue.fail(Failure::Refused { reason: "not even so".to_owned() });
     assert_eq!(queue.seen(), "w1@1 d1@1 r1");
     queue.change(2, 2, 0);
     queue.tick(1);
@@ -397,10 +350,7 @@ fn what_changes_while_it_is_refused_is_not_parked() {
     queue.tick(0);
     queue.change(1, 2, SECOND);
     queue.answer(&[refused("no")]);
-    assert_eq!(
-        (queue.seen().as_str(), queue.queue.next_deadline()),
-        ("w1@1", Some(at(SECOND)))
-    );
+    assert_eq!((queue.seen().as_str(), queue.queue.next_deadline()), ("w1@1", Some(at(SECOND))));
     queue.wake();
     queue.answer(&[Outcome::Stored]);
     assert_eq!(queue.seen(), "w1@2 s1@2 p2");
@@ -470,10 +420,7 @@ fn answers_to_other_batches_are_ignored() {
     queue.tick(0);
     queue.fail(unavailable());
     queue.answer(&[Outcome::Stored]); // of the batch that was given up
-    queue.step(Event::Answered {
-        batch: BatchId(77),
-        outcomes: vec![Outcome::Stored],
-    });
+    queue.step(Event::Answered { batch: BatchId(77), outcomes: vec![Outcome::Stored] });
     assert_eq!(queue.seen(), "w1@1 r1");
     assert!(queue.queue.is_pending(id(1)));
 }
@@ -498,10 +445,7 @@ fn fenced_it_does_nothing_more() {
     queue.step(Event::Flush);
     queue.answer(&[Outcome::Stored]);
     assert_eq!(queue.seen(), "");
-    assert_eq!(
-        (queue.queue.next_deadline(), queue.queue.persisted()),
-        (None, Seq(0))
-    );
+    assert_eq!((queue.queue.next_deadline(), queue.queue.persisted()), (None, Seq(0)));
     assert!(!queue.queue.has_room(queue.now));
 }
 
@@ -518,8 +462,5 @@ fn an_old_version_is_a_violation_and_stops_the_queue() {
         Err(panic) => panic.downcast_ref::<String>().unwrap().clone(),
         Ok(seen) => seen,
     };
-    assert!(
-        message.starts_with("invariant versions_only_grow is broken"),
-        "{message}"
-    );
+    assert!(message.starts_with("invariant versions_only_grow is broken"), "{message}");
 }

@@ -1,0 +1,21 @@
+//! The book's pages as doctests, so that the Rust in them is compiled and run.
+//!
+//! One line for each page with Rust in it; `tests/tidy.rs` finds those that are missing.
+
+#[doc = include_str!("../book/src/guide/entities.md")]
+mod entities {}
+
+#[doc = include_str!("../book/src/guide/grid.md")]
+mod grid {}
+
+#[doc = include_str!("../book/src/guide/delivery.md")]
+mod delivery {}
+
+#[doc = include_str!("../book/src/guide/exactly_once.md")]
+mod exactly_once {}
+
+#[doc = include_str!("../book/src/guide/changing_types.md")]
+mod changing_types {}
+
+#[doc = include_str!("../book/src/adr/0006_keys_and_hashing.md")]
+mod keys_and_hashing {}

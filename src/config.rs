@@ -1,0 +1,168 @@
+//! What a user may set, with the defaults and the reason for each number.
+
+use std::time::Duration;
+
+/// How the entities of one type are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EntityOptions {
+    durability: Durability,
+    answers: Answers,
+}
+
+/// When the store has an acknowledged write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Durability {
+    /// At most this long after the change, as long as the store works.
+    Behind(Duration),
+    /// Before it is acknowledged.
+    Through,
+}
+
+/// Whether answers are kept for retries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Answers {
+    Kept,
+    NotKept,
+}
+
+impl EntityOptions {
+    /// How long the store lags behind unless told otherwise. Long enough that a busy entity is
+    /// stored once for hundreds of changes, short enough that a person does not notice.
+    pub const WRITE_BEHIND: Duration = Duration::from_millis(200);
+
+    /// Stored [`WRITE_BEHIND`](Self::WRITE_BEHIND) after the first change (where the grid has a
+    /// store); answers are kept, so that a retry never runs twice.
+    #[must_use]
+    pub const fn new() -> EntityOptions {
+        EntityOptions {
+            durability: Durability::Behind(EntityOptions::WRITE_BEHIND),
+            answers: Answers::Kept,
+        }
+    }
+
+    /// A change is acknowledged at once and stored at most `delay` later (counted from the first
+    /// change that is not stored yet, so that a busy entity is not put off). What a crash of the
+    /// process can lose is bounded by it.
+    #[must_use]
+    pub const fn write_behind(self, delay: Duration) -> EntityOptions {
+        EntityOptions { durability: Durability::Behind(delay), ..self }
+    }
+
+    /// A change is acknowledged when the store has it, and no reader sees it earlier. Changes of
+    /// many entities share one commit of the store.
+    #[must_use]
+    pub const fn write_through(self) -> EntityOptions {
+        EntityOptions { durability: Durability::Through, ..self }
+    }
+
+    /// Asks of this type are not numbered and no answers are kept: cheaper, but one whose outcome
+    /// is indeterminate cannot be asked again under its id.
+    #[must_use]
+    pub const fn at_most_once(self) -> EntityOptions {
+        EntityOptions { answers: Answers::NotKept, ..self }
+    }
+
+    pub(crate) const fn durability(self) -> Durability {
+        self.durability
+    }
+
+    pub(crate) const fn keeps_answers(self) -> bool {
+        matches!(self.answers, Answers::Kept)
+    }
+}
+
+impl Default for EntityOptions {
+    fn default() -> EntityOptions {
+        EntityOptions::new()
+    }
+}
+
+/// Every bound of a grid. At a bound callers wait until their deadline, then hear `Busy`; nothing
+/// is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Asks of one partition between their admission and their answer. More only adds waiting:
+    /// one partition runs one handler at a time.
+    pub asks_per_partition_max: u32,
+    /// Bytes of an encoded key. Keys are part of every row and held in memory.
+    pub key_bytes_max: usize,
+    /// Bytes of an encoded state. Each change of an entity encodes it whole, so states far larger
+    /// than this are slow long before they are refused.
+    pub state_bytes_max: usize,
+    /// Bytes of an encoded reply that is kept for retries.
+    pub reply_bytes_max: usize,
+    /// Entities of one partition that wait to be stored.
+    pub pending_records_max: usize,
+    /// Bytes of these.
+    pub pending_bytes_max: u64,
+    /// Age of the oldest of these: what a crash can lose stays bounded even if the store is down.
+    pub pending_age_max: Duration,
+    /// Records of one partition in one commit of the store.
+    pub batch_records_max: usize,
+    /// Bytes of these. A single larger record still goes, alone.
+    pub batch_bytes_max: u64,
+    /// First pause after a failure of the store; doubles up to `retry_max`, with jitter.
+    pub retry_min: Duration,
+    /// Longest pause between tries of a failing store.
+    pub retry_max: Duration,
+    /// A session that is not durable and asks nothing of a partition for this long is closed
+    /// there; a retry that comes later is refused as expired.
+    pub session_idle: Duration,
+    /// How far the numbers of a session may run ahead of its oldest open one: as many answers may
+    /// have to be kept.
+    pub session_window_max: u64,
+    /// Sessions open at one partition.
+    pub sessions_per_partition_max: usize,
+    /// How long the id of an indeterminate ask stays good for a retry.
+    pub retry_window: Duration,
+    /// How long `leave` waits for asks under way and for the store.
+    pub leave_max: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            asks_per_partition_max: 1024,
+            key_bytes_max: 1024,
+            state_bytes_max: 8 << 20,
+            reply_bytes_max: 1 << 20,
+            pending_records_max: 100_000,
+            pending_bytes_max: 64 << 20,
+            pending_age_max: Duration::from_secs(60),
+            batch_records_max: 1000,
+            batch_bytes_max: 4 << 20,
+            retry_min: Duration::from_millis(50),
+            retry_max: Duration::from_secs(5),
+            session_idle: Duration::from_secs(3600),
+            session_window_max: 1 << 16,
+            sessions_per_partition_max: 10_000,
+            retry_window: Duration::from_secs(60),
+            leave_max: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Limits {
+    /// What does not fit together.
+    pub(crate) fn mistakes(&self) -> Vec<String> {
+        let mut mistakes = Vec::new();
+        let positive = [
+            ("asks_per_partition_max", self.asks_per_partition_max as usize),
+            ("key_bytes_max", self.key_bytes_max),
+            ("state_bytes_max", self.state_bytes_max),
+            ("reply_bytes_max", self.reply_bytes_max),
+            ("pending_records_max", self.pending_records_max),
+            ("batch_records_max", self.batch_records_max),
+            ("sessions_per_partition_max", self.sessions_per_partition_max),
+        ];
+        let zero = positive.iter().filter(|(_, value)| *value == 0);
+        mistakes.extend(zero.map(|(name, _)| format!("{name} is zero")));
+        if self.retry_min > self.retry_max {
+            mistakes.push("retry_min is more than retry_max".to_owned());
+        }
+        if self.session_window_max < u64::from(self.asks_per_partition_max) {
+            mistakes.push("session_window_max is less than asks_per_partition_max".to_owned());
+        }
+        mistakes
+    }
+}

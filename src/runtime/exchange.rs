@@ -1,0 +1,461 @@
+//! One ask between its caller and its processing unit.
+//!
+//! Both sides hold the exchange; whoever moves it first out of a stage decides. A caller whose
+//! deadline comes while the message is still queued takes it back, and it certainly never runs; once
+//! the unit has claimed it, the caller can only hear that the outcome is indeterminate.
+
+use std::any::Any;
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker};
+
+use crate::codec;
+use crate::engine::execution::{self, Numbered, Outcome, Verdict};
+use crate::engine::id::{EntityId, PartitionId, Version};
+use crate::engine::instant::Instant;
+use crate::entity::{Context, Entity, MessageTo, Mode};
+use crate::error::AskError;
+
+use super::entities::{Entities, Executed};
+use super::execution::Execution;
+
+/// What an ask resolves to.
+pub(crate) type Reply<M> = Result<<M as crate::entity::Message>::Reply, AskError<M>>;
+
+/// Where an ask goes, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Target<K> {
+    pub(crate) key: K,
+    pub(crate) kind: u16,
+    pub(crate) partition: PartitionId,
+}
+
+pub(crate) struct Exchange<E: Entity, M: MessageTo<E>> {
+    target: Target<E::Key>,
+    numbered: Option<Numbered>,
+    /// An earlier try of the same request may have run: then nothing may be reported as not done.
+    is_retry: bool,
+    asked_at: Instant,
+    deadline: Instant,
+    /// Not done only because the partition does not hold the session.
+    session_lost: AtomicBool,
+    stage: Mutex<Stage<M, M::Reply>>,
+}
+
+enum Stage<M, R> {
+    /// In a queue; the caller may take the message back.
+    Queued(M, Option<Waker>),
+    /// The unit has it, or holds its answer.
+    Claimed(Option<Waker>),
+    /// It has run; the answer waits for what it depends on.
+    Held(Result<R, AskError<M>>, Option<Waker>),
+    /// The caller may have it.
+    Done(Result<R, AskError<M>>),
+    /// The caller has it, or is gone.
+    Over,
+}
+
+/// An exchange as its processing unit sees it: without types.
+pub(crate) trait AnyAsk: Send + Sync {
+    fn target_kind(&self) -> u16;
+    fn partition(&self) -> PartitionId;
+    fn writes(&self) -> bool;
+    fn asked_at(&self) -> Instant;
+    fn deadline(&self) -> Instant;
+    /// Whether the caller still waits for it to begin.
+    fn is_queued(&self) -> bool;
+    /// Same entity (of the same type)?
+    fn key(&self) -> &dyn Any;
+    fn key_hash(&self, entities: &dyn Any) -> u64;
+    /// Runs it and leaves its answer with `execution`.
+    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution<'_>);
+    /// Gives the held answer to the caller; returns its outcome's name.
+    fn release(&self) -> &'static str;
+    /// Ends it without an answer: not done if it has not begun, indeterminate otherwise.
+    fn refuse(&self, refusal: Refusal) -> &'static str;
+}
+
+impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
+    pub(crate) fn new(
+        target: Target<E::Key>,
+        message: M,
+        numbered: Option<Numbered>,
+        is_retry: bool,
+        asked_at: Instant,
+        deadline: Instant,
+    ) -> Exchange<E, M> {
+        let stage = Mutex::new(Stage::Queued(message, None));
+        let session_lost = AtomicBool::new(false);
+        Exchange { target, numbered, is_retry, asked_at, deadline, session_lost, stage }
+    }
+
+    pub(crate) fn target(&self) -> &Target<E::Key> {
+        &self.target
+    }
+
+    pub(crate) fn is_session_lost(&self) -> bool {
+        self.session_lost.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn numbered(&self) -> Option<&Numbered> {
+        self.numbered.as_ref()
+    }
+
+    /// Takes the answer, or leaves a waker for it.
+    pub(crate) fn poll_answer(&self, cx: &mut TaskContext<'_>) -> Poll<Reply<M>> {
+        let mut stage = self.stage();
+        match &mut *stage {
+            Stage::Queued(_, waker) | Stage::Claimed(waker) | Stage::Held(_, waker) => {
+                match waker {
+                    Some(known) => known.clone_from(cx.waker()),
+                    None => *waker = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            Stage::Done(_) => match mem::replace(&mut *stage, Stage::Over) {
+                Stage::Done(answer) => Poll::Ready(answer),
+                _ => unreachable!("matched above"),
+            },
+            Stage::Over => Poll::Pending,
+        }
+    }
+
+    /// Ends the ask at its caller's deadline: busy if it has not begun.
+    pub(crate) fn give_up(&self) -> Reply<M> {
+        let mut stage = self.stage();
+        match mem::replace(&mut *stage, Stage::Over) {
+            Stage::Queued(message, _) => Err(self.not_done(AskError::Busy(message))),
+            Stage::Done(answer) => answer,
+            Stage::Claimed(_) | Stage::Held(..) | Stage::Over => Err(self.indeterminate()),
+        }
+    }
+
+    /// The caller is gone; the message does not run if it has not begun. Returns whether it had.
+    pub(crate) fn forget(&self) -> bool {
+        !matches!(mem::replace(&mut *self.stage(), Stage::Over), Stage::Queued(..))
+    }
+
+    fn indeterminate(&self) -> AskError<M> {
+        AskError::Indeterminate { request: self.numbered.map(|numbered| numbered.request) }
+    }
+
+    /// `refusal`, unless an earlier try may have run.
+    fn not_done(&self, refusal: AskError<M>) -> AskError<M> {
+        if self.is_retry { self.indeterminate() } else { refusal }
+    }
+
+    fn claim(&self) -> Option<M> {
+        let mut stage = self.stage();
+        match mem::replace(&mut *stage, Stage::Over) {
+            Stage::Queued(message, waker) => {
+                *stage = Stage::Claimed(waker);
+                Some(message)
+            }
+            other => {
+                *stage = other;
+                None
+            }
+        }
+    }
+
+    /// Leaves the answer to be released later.
+    fn hold(&self, answer: Reply<M>) {
+        let mut stage = self.stage();
+        if let Stage::Queued(_, waker) | Stage::Claimed(waker) = &mut *stage {
+            *stage = Stage::Held(answer, waker.take());
+        }
+    }
+
+    fn finish(&self, answer: Reply<M>) {
+        self.hold(answer);
+        self.wake_done();
+    }
+
+    fn wake_done(&self) -> &'static str {
+        let mut stage = self.stage();
+        let (outcome, waker) = match mem::replace(&mut *stage, Stage::Over) {
+            Stage::Held(answer, waker) => {
+                let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
+                *stage = Stage::Done(answer);
+                (outcome, waker)
+            }
+            Stage::Over => ("given_up", None),
+            other => {
+                *stage = other;
+                ("ok", None)
+            }
+        };
+        drop(stage);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        outcome
+    }
+
+    fn stage(&self) -> MutexGuard<'_, Stage<M, M::Reply>> {
+        // No user code runs under the lock (but the drop of an unwanted message or reply).
+        self.stage.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Judges a numbered ask: the answer that it has already, or the floor of its session.
+    fn judge(
+        &self,
+        entities: &Entities<E>,
+        slot: Option<u32>,
+        execution: &mut Execution<'_>,
+    ) -> Result<u64, Reply<M>> {
+        let Some(numbered) = &self.numbered else { return Ok(0) };
+        let request = numbered.request;
+        let floor = match execution.sessions.admit(numbered, execution.time) {
+            Ok(floor) => floor,
+            Err(execution::Refusal::NotOpen) => {
+                return Err(match self.claim() {
+                    // It was never asked before, so it may be asked anew, under a new opening.
+                    Some(message) if !self.is_retry => {
+                        self.session_lost.store(true, Ordering::Relaxed);
+                        Err(AskError::Unavailable(message))
+                    }
+                    _ => Err(AskError::Expired { request }),
+                });
+            }
+            Err(execution::Refusal::Full) => {
+                return Err(match self.claim() {
+                    Some(message) => Err(self.not_done(AskError::Busy(message))),
+                    None => Err(self.indeterminate()),
+                });
+            }
+        };
+        match entities.judge(slot, numbered, floor) {
+            Verdict::Run => Ok(floor),
+            Verdict::Answered(outcome) => Err(recorded(outcome)),
+            Verdict::Expired => Err(Err(AskError::Expired { request })),
+            Verdict::Reused => Err(Err(AskError::RequestReused { request })),
+        }
+    }
+
+    fn read(
+        &self,
+        entities: &mut Entities<E>,
+        slot: Option<u32>,
+        message: M,
+        execution: &mut Execution<'_>,
+    ) -> Reply<M> {
+        let mut fresh = None;
+        let entity = match entities.look(slot)? {
+            Some(entity) => entity,
+            None => fresh.insert(quietly(E::default)?),
+        };
+        let mut cx = Context::new(&self.target.key, execution.time, None);
+        quietly(|| message.deliver(entity, &mut cx)).map_err(|undone| {
+            execution.panics += 1;
+            undone.into()
+        })
+    }
+
+    fn write(
+        &self,
+        entities: &mut Entities<E>,
+        message: M,
+        floor: u64,
+        execution: &mut Execution<'_>,
+    ) -> (Reply<M>, EntityId, Version) {
+        let slot = entities.insert(&self.target.key);
+        let (time, limits) = (execution.time, execution.limits);
+        let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
+            let request = self.numbered.map(|numbered| numbered.request);
+            let mut cx = Context::new(&self.target.key, time, request);
+            let reply = message.deliver(entity, &mut cx);
+            let encoded = match &self.numbered {
+                Some(_) => Some(encode_reply::<M>(&reply, limits.reply_bytes_max)?),
+                None => None,
+            };
+            let failed = M::is_failure(&reply);
+            Ok(Executed { failed, removed: cx.is_removed(), value: (reply, encoded) })
+        });
+        let (answer, outcome) = match result {
+            Ok((reply, encoded)) => (Ok(reply), encoded.map(Outcome::Reply)),
+            Err(undone) => {
+                execution.panics += u64::from(matches!(undone, Undone::Panicked(_)));
+                let outcome = undone.outcome();
+                (Err(undone.into()), outcome)
+            }
+        };
+        let recorded = self.numbered.as_ref().zip(outcome);
+        let (entity, version) = entities.note(slot, changed, recorded, floor, execution);
+        (answer, entity, version)
+    }
+}
+
+impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
+    fn target_kind(&self) -> u16 {
+        self.target.kind
+    }
+
+    fn partition(&self) -> PartitionId {
+        self.target.partition
+    }
+
+    fn writes(&self) -> bool {
+        M::Mode::WRITES
+    }
+
+    fn asked_at(&self) -> Instant {
+        self.asked_at
+    }
+
+    fn deadline(&self) -> Instant {
+        self.deadline
+    }
+
+    fn is_queued(&self) -> bool {
+        matches!(*self.stage(), Stage::Queued(..))
+    }
+
+    fn key(&self) -> &dyn Any {
+        &self.target.key
+    }
+
+    fn key_hash(&self, entities: &dyn Any) -> u64 {
+        entities.downcast_ref::<Entities<E>>().map_or(0, |known| known.hash(&self.target.key))
+    }
+
+    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution<'_>) {
+        let entities: &mut Entities<E> =
+            entities.downcast_mut().expect("the kind's entities are of the ask's type");
+        let slot = entities.find(&self.target.key);
+        let (answer, (entity, saw)) = match self.judge(entities, slot, execution) {
+            Err(known) => (known, entities.seen(slot)),
+            Ok(floor) => {
+                let Some(message) = self.claim() else {
+                    execution.given_up += 1;
+                    return; // the caller gave up, and knows that it did not run
+                };
+                if M::Mode::WRITES {
+                    let (answer, entity, saw) = self.write(entities, message, floor, execution);
+                    (answer, (entity, saw))
+                } else {
+                    (self.read(entities, slot, message, execution), entities.seen(slot))
+                }
+            }
+        };
+        self.hold(answer);
+        execution.answer(self, entity, saw, entities.is_write_through());
+    }
+
+    fn release(&self) -> &'static str {
+        self.wake_done()
+    }
+
+    fn refuse(&self, refusal: Refusal) -> &'static str {
+        let error = match self.claim() {
+            Some(message) => self.not_done(match refusal {
+                Refusal::Busy => AskError::Busy(message),
+                Refusal::Unavailable => AskError::Unavailable(message),
+            }),
+            None => {
+                let mut stage = self.stage();
+                match mem::replace(&mut *stage, Stage::Over) {
+                    // What it would have said may not be said.
+                    Stage::Held(_, waker) => *stage = Stage::Claimed(waker),
+                    other => *stage = other,
+                }
+                drop(stage);
+                self.indeterminate()
+            }
+        };
+        let outcome = error.outcome();
+        self.finish(Err(error));
+        outcome
+    }
+}
+
+/// Why a handler left no trace.
+pub(crate) enum Undone {
+    Panicked(String),
+    TooLarge {
+        what: &'static str,
+        bytes: u64,
+        max_bytes: u64,
+    },
+    /// It could not even begin.
+    Undecodable(String),
+}
+
+impl Undone {
+    /// What a retry is to hear; `None` if the handler has not run.
+    fn outcome(&self) -> Option<Outcome> {
+        match self {
+            Undone::Panicked(message) => Some(Outcome::Panicked(message.as_str().into())),
+            &Undone::TooLarge { what, bytes, max_bytes } => {
+                Some(Outcome::TooLarge { what: what.into(), bytes, max_bytes })
+            }
+            Undone::Undecodable(_) => None,
+        }
+    }
+}
+
+/// Why a processing unit ends an ask without running it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    Busy,
+    Unavailable,
+}
+
+impl<M> From<Undone> for AskError<M> {
+    fn from(undone: Undone) -> AskError<M> {
+        match undone {
+            Undone::Panicked(message) => AskError::Panicked { message },
+            Undone::TooLarge { what, bytes, max_bytes } => {
+                AskError::TooLarge { what, bytes, max_bytes }
+            }
+            Undone::Undecodable(reason) => AskError::Undecodable { reason },
+        }
+    }
+}
+
+/// Runs user code; a panic becomes a value.
+pub(crate) fn quietly<T>(code: impl FnOnce() -> T) -> Result<T, Undone> {
+    // What the code has half changed is undone or thrown away by whoever called.
+    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
+        let message = panic
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned())
+            .or_else(|| panic.downcast_ref::<String>().cloned())
+            .unwrap_or_else(|| "a panic without text".to_owned());
+        Undone::Panicked(message)
+    })
+}
+
+fn encode_reply<M: crate::entity::Message>(
+    reply: &M::Reply,
+    bytes_max: usize,
+) -> Result<Box<[u8]>, Undone> {
+    let mut bytes = Vec::new();
+    codec::encode_into(reply, &mut bytes).map_err(|error| Undone::Panicked(error.to_string()))?;
+    check_size("reply", bytes.len(), bytes_max)?;
+    Ok(bytes.into_boxed_slice())
+}
+
+/// # Errors
+/// [`Undone::TooLarge`] over `bytes_max`.
+pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), Undone> {
+    if bytes <= bytes_max {
+        return Ok(());
+    }
+    Err(Undone::TooLarge { what, bytes: bytes as u64, max_bytes: bytes_max as u64 })
+}
+
+fn recorded<M: crate::entity::Message>(outcome: &Outcome) -> Reply<M> {
+    match outcome {
+        Outcome::Reply(bytes) => codec::decode(bytes)
+            .map_err(|error| AskError::Undecodable { reason: format!("recorded reply: {error}") }),
+        Outcome::Panicked(message) => Err(AskError::Panicked { message: message.to_string() }),
+        Outcome::TooLarge { what, bytes, max_bytes } => Err(AskError::TooLarge {
+            what: if &**what == "reply" { "reply" } else { "state" },
+            bytes: *bytes,
+            max_bytes: *max_bytes,
+        }),
+    }
+}

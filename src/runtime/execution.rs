@@ -1,0 +1,99 @@
+//! One batch of handlers of one partition, while it runs.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::config::Limits;
+use crate::engine::execution::Sessions;
+use crate::engine::id::{EntityId, Position, Version};
+use crate::engine::instant::Timestamp;
+use crate::engine::replica::primary::{Answer, Change, Ticket};
+
+use super::exchange::AnyAsk;
+use super::held::Held;
+
+/// Bytes that a row has beside its state: key, version, names. An estimate, for the bounds.
+const ROW_OVERHEAD_BYTES: u64 = 128;
+
+/// What a batch has come to so far. Kept from batch to batch, for its buffers.
+#[derive(Default)]
+pub(crate) struct Batch {
+    pub(crate) changes: Vec<Change>,
+    pub(crate) answers: Vec<Answer>,
+    /// Number of the next operation.
+    operations: u32,
+}
+
+impl Batch {
+    pub(crate) fn clear(&mut self) {
+        self.changes.clear();
+        self.answers.clear();
+        self.operations = 0;
+    }
+}
+
+/// What a handler's run needs of its processing unit.
+pub(crate) struct Execution<'a> {
+    /// Where the batch will be.
+    pub(crate) position: Position,
+    /// Partition time of the batch.
+    pub(crate) time: Timestamp,
+    pub(crate) has_store: bool,
+    pub(crate) limits: &'a Limits,
+    pub(crate) sessions: &'a mut Sessions,
+    pub(crate) batch: &'a mut Batch,
+    pub(crate) held: &'a mut Slab<Held>,
+    /// Removed entities that something is still known of.
+    pub(crate) removed: &'a mut BTreeSet<EntityId>,
+    /// Handlers that panicked.
+    pub(crate) panics: u64,
+    /// Asks that nobody waited for any more.
+    pub(crate) given_up: u32,
+}
+
+impl Execution<'_> {
+    /// Notes that an entity has changed. Several changes in one batch are one, the last.
+    /// `noted_at` is the entity's place in the batch if `version` is of this batch, and is kept so.
+    pub(crate) fn note(
+        &mut self,
+        entity: EntityId,
+        version: Version,
+        noted_at: &mut usize,
+        state_bytes: usize,
+        delay: Duration,
+    ) -> Version {
+        let index = self.batch.operations;
+        self.batch.operations += 1;
+        let newer = Version { position: self.position, index };
+        let bytes = state_bytes as u64 + ROW_OVERHEAD_BYTES;
+        let change = Change { entity, version: newer, bytes, delay };
+        if version.position == self.position {
+            self.batch.changes[*noted_at] = change;
+        } else {
+            *noted_at = self.batch.changes.len();
+            self.batch.changes.push(change);
+        }
+        newer
+    }
+
+    /// Holds an answer until what it depends on is safe.
+    pub(crate) fn answer(
+        &mut self,
+        ask: Arc<dyn AnyAsk>,
+        entity: EntityId,
+        saw: Version,
+        write_through: bool,
+    ) {
+        self.hold(Held::Ask(ask), entity, saw, write_through);
+    }
+
+    pub(crate) fn hold(&mut self, held: Held, entity: EntityId, saw: Version, stored: bool) {
+        let ticket = self.held.insert(held);
+        let ticket = Ticket(u32::try_from(ticket).expect("asks are bounded far below 2^32"));
+        let stored = stored && self.has_store;
+        self.batch.answers.push(Answer { ticket, entity, saw, stored });
+    }
+}

@@ -1,0 +1,138 @@
+//! One thread's units, and the lane that brings them asks.
+//!
+//! All units of a thread share one bounded queue. It is drained as a whole, what is for one unit is
+//! run as one batch, and each unit is settled once: measured, that is far cheaper than a queue and
+//! a wake-up for each unit (decision record 3). The queue never fills: each ask in it holds a place
+//! of its partition, and there are no more places than the queue has room.
+
+use std::cell::RefCell;
+use std::sync::Arc;
+
+use actix::Addr;
+use tokio::sync::{mpsc, watch};
+
+use super::clock::Clock;
+use super::exchange::{AnyAsk, Refusal};
+use super::persistence::{Persistence, Write};
+use super::processing_unit::ProcessingUnit;
+use super::router::Admissions;
+use super::timer::Timer;
+use super::unit::Unit;
+
+/// Asks taken from the queue at once. Enough to make batches, few enough that timers and control
+/// messages of the thread are not kept waiting.
+const ASKS_AT_ONCE: usize = 512;
+
+/// The units of one thread. Everything here stays on it.
+pub(crate) struct Lane {
+    pub(crate) clock: Clock,
+    units: Vec<RefCell<Unit>>,
+    addresses: RefCell<Vec<Addr<ProcessingUnit>>>,
+    persistence: Option<Addr<Persistence>>,
+    admissions: Arc<Admissions>,
+    timer: Timer,
+    /// How many threads there are: partition `p` is unit `p / threads` of its lane.
+    threads: usize,
+}
+
+impl Lane {
+    pub(crate) fn new(
+        clock: Clock,
+        units: Vec<Unit>,
+        persistence: Option<Addr<Persistence>>,
+        admissions: Arc<Admissions>,
+        threads: usize,
+    ) -> Lane {
+        let timer = Timer::new(clock.clone(), units.len());
+        let units = units.into_iter().map(RefCell::new).collect();
+        let addresses = RefCell::new(Vec::new());
+        Lane { clock, units, addresses, persistence, admissions, timer, threads }
+    }
+
+    /// Tells the lane its units' actors.
+    pub(crate) fn set_addresses(&self, addresses: Vec<Addr<ProcessingUnit>>) {
+        *self.addresses.borrow_mut() = addresses;
+    }
+
+    pub(crate) fn units(&self) -> usize {
+        self.units.len()
+    }
+
+    /// Lets `work` at a unit, then performs what came of it.
+    pub(crate) fn with_unit<T>(&self, index: usize, work: impl FnOnce(&mut Unit) -> T) -> T {
+        let mut unit = self.units[index].borrow_mut();
+        let result = work(&mut unit);
+        let writing = unit.settle();
+        self.admissions.release(unit.partition, unit.take_answered());
+        self.timer.set(index, unit.next_deadline());
+        let partition = unit.partition;
+        drop(unit);
+        if let (Some(writing), Some(persistence)) = (writing, &self.persistence) {
+            tracing::trace!(%partition, records = writing.rows.records.len(), "batch is due");
+            let unit = self.addresses.borrow()[index].clone();
+            // At most one batch of each unit is outstanding, so the mailbox stays bounded.
+            persistence.do_send(Write { writing, unit });
+        }
+        result
+    }
+
+    /// Serves asks until `stop`, then ends those that are still here.
+    pub(crate) async fn serve(
+        &self,
+        mut asks: mpsc::Receiver<Arc<dyn AnyAsk>>,
+        mut stop: watch::Receiver<bool>,
+        depth: metrics::Gauge,
+    ) {
+        let mut taken = Vec::with_capacity(ASKS_AT_ONCE);
+        let mut inboxes: Vec<Vec<Arc<dyn AnyAsk>>> = self.units.iter().map(|_| vec![]).collect();
+        let mut touched = Vec::new();
+        loop {
+            tokio::select! {
+                biased;
+                _ = stop.wait_for(|stop| *stop) => break,
+                unit = self.timer.due() => {
+                    let now = self.clock.now();
+                    self.with_unit(unit, |unit| unit.wake(now));
+                }
+                count = asks.recv_many(&mut taken, ASKS_AT_ONCE) => {
+                    if count == 0 {
+                        break;
+                    }
+                    depth.set(asks.len() as f64);
+                    self.sort(&mut taken, &mut inboxes, &mut touched);
+                    let now = self.clock.now();
+                    for index in touched.drain(..) {
+                        let inbox = inboxes[index].drain(..);
+                        self.with_unit(index, |unit| unit.execute(now, inbox));
+                    }
+                    if count == ASKS_AT_ONCE {
+                        // There is more: let timers and control messages have their turn first.
+                        tokio::task::yield_now().await;
+                    }
+                }
+            }
+        }
+        asks.close();
+        while let Ok(ask) = asks.try_recv() {
+            ask.refuse(Refusal::Unavailable);
+        }
+        for index in 0..self.units.len() {
+            self.with_unit(index, Unit::stop);
+        }
+    }
+
+    fn sort(
+        &self,
+        taken: &mut Vec<Arc<dyn AnyAsk>>,
+        inboxes: &mut [Vec<Arc<dyn AnyAsk>>],
+        touched: &mut Vec<usize>,
+    ) {
+        for ask in taken.drain(..) {
+            let index = usize::from(ask.partition().0) / self.threads;
+            if inboxes[index].is_empty() {
+                touched.push(index);
+            }
+            inboxes[index].push(ask);
+        }
+    }
+}

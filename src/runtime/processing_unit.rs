@@ -1,0 +1,127 @@
+//! The actor that owns one partition: its control plane.
+//!
+//! Asks reach the partition through its thread's lane, not through this mailbox, which bounds
+//! nothing and starves what else runs on its thread. Control messages are few by construction:
+//! one outstanding answer of the store, one opening of a session at a time and client, and what an
+//! operator asks for.
+
+use std::rc::Rc;
+
+use actix::{Actor, Context, Handler, Message};
+use tokio::sync::oneshot;
+
+use crate::engine::execution::Session;
+use crate::engine::id::SessionId;
+use crate::engine::write_behind;
+use crate::store;
+
+use super::lane::Lane;
+
+pub(crate) struct ProcessingUnit {
+    lane: Rc<Lane>,
+    /// Which unit of the lane.
+    index: usize,
+}
+
+impl ProcessingUnit {
+    pub(crate) fn new(lane: Rc<Lane>, index: usize) -> ProcessingUnit {
+        ProcessingUnit { lane, index }
+    }
+}
+
+impl Actor for ProcessingUnit {
+    type Context = Context<ProcessingUnit>;
+}
+
+/// The store has answered the outstanding batch.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Written(pub(crate) write_behind::Event);
+
+impl Handler<Written> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Written(event): Written, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.stored(now, event));
+    }
+}
+
+/// Open a session here; `opened` is dropped if that is refused.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct OpenSession {
+    pub(crate) session: SessionId,
+    pub(crate) durable: bool,
+    pub(crate) opened: oneshot::Sender<Session>,
+}
+
+impl Handler<OpenSession> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, open: OpenSession, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        let OpenSession { session, durable, opened } = open;
+        self.lane.with_unit(self.index, |unit| unit.open_session(now, session, durable, opened));
+    }
+}
+
+/// Close a session here.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct CloseSession {
+    pub(crate) session: SessionId,
+    pub(crate) closed: oneshot::Sender<Session>,
+}
+
+impl Handler<CloseSession> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, close: CloseSession, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane
+            .with_unit(self.index, |unit| unit.close_session(now, close.session, close.closed));
+    }
+}
+
+/// Say when everything that is acknowledged by now is durable.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Persist(pub(crate) oneshot::Sender<()>);
+
+impl Handler<Persist> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Persist(persisted): Persist, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.persist(now, persisted));
+    }
+}
+
+/// List the writes that the store refused: each entity's key, for a person, and its dead letter.
+#[derive(Message)]
+#[rtype(result = "Vec<(String, store::DeadLetter)>")]
+pub(crate) struct ListDeadLetters;
+
+impl Handler<ListDeadLetters> for ProcessingUnit {
+    type Result = Vec<(String, store::DeadLetter)>;
+
+    fn handle(&mut self, _: ListDeadLetters, _: &mut Context<Self>) -> Self::Result {
+        self.lane.with_unit(self.index, |unit| {
+            unit.dead_letters().map(|(key, letter)| (key, letter.clone())).collect()
+        })
+    }
+}
+
+/// Say how many entities' newest changes the store does not hold.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub(crate) struct CountPending;
+
+impl Handler<CountPending> for ProcessingUnit {
+    type Result = usize;
+
+    fn handle(&mut self, _: CountPending, _: &mut Context<Self>) -> usize {
+        self.lane.with_unit(self.index, |unit| unit.pending_records())
+    }
+}

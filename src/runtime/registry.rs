@@ -1,0 +1,76 @@
+//! The entity types of a grid, and its bounds: what every processing unit knows alike.
+
+use std::any::TypeId;
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::config::{EntityOptions, Limits};
+use crate::entity::Entity;
+
+use super::entities::{AnyEntities, Entities};
+
+/// One entity type.
+pub(crate) struct Kind {
+    pub(crate) name: &'static str,
+    pub(crate) options: EntityOptions,
+    make: fn(u16, EntityOptions) -> Box<dyn AnyEntities>,
+}
+
+/// The entity types of a grid, and its bounds.
+pub(crate) struct Registry {
+    pub(crate) limits: Limits,
+    /// How long an ask waits that says nothing of it.
+    pub(crate) default_deadline: Duration,
+    pub(crate) kinds: Vec<Kind>,
+    by_type: HashMap<TypeId, u16>,
+    /// Types whose rows are left alone.
+    pub(crate) retired: BTreeSet<String>,
+}
+
+impl Registry {
+    pub(crate) fn new() -> Registry {
+        Registry {
+            limits: Limits::default(),
+            default_deadline: Registry::DEFAULT_DEADLINE,
+            kinds: Vec::new(),
+            by_type: HashMap::new(),
+            retired: BTreeSet::new(),
+        }
+    }
+
+    /// Long enough for a store to catch up, short enough that a caller is not forgotten.
+    const DEFAULT_DEADLINE: Duration = Duration::from_secs(10);
+
+    /// Adds an entity type; returns false if one of its wire name is there.
+    pub(crate) fn add<E: Entity>(&mut self, options: EntityOptions) -> bool {
+        if self.kinds.iter().any(|kind| kind.name == E::NAME) {
+            return false;
+        }
+        let index = u16::try_from(self.kinds.len()).expect("fewer entity types than 2^16");
+        self.kinds.push(Kind { name: E::NAME, options, make: make::<E> });
+        self.by_type.insert(TypeId::of::<E>(), index);
+        true
+    }
+
+    pub(crate) fn index_of<E: Entity>(&self) -> Option<u16> {
+        self.by_type.get(&TypeId::of::<E>()).copied()
+    }
+
+    pub(crate) fn index_named(&self, name: &str) -> Option<usize> {
+        self.kinds.iter().position(|kind| kind.name == name)
+    }
+
+    pub(crate) fn names(&self) -> Vec<&'static str> {
+        self.kinds.iter().map(|kind| kind.name).collect()
+    }
+
+    /// Room for the entities of one partition, type by type.
+    pub(crate) fn make_all(&self) -> Vec<Box<dyn AnyEntities>> {
+        let make = |(index, kind): (usize, &Kind)| (kind.make)(index as u16, kind.options);
+        self.kinds.iter().enumerate().map(make).collect()
+    }
+}
+
+fn make<E: Entity>(index: u16, options: EntityOptions) -> Box<dyn AnyEntities> {
+    Box::new(Entities::<E>::new(index, options))
+}

@@ -1,0 +1,288 @@
+//! Finds the lane of an ask's partition, admits the ask, and numbers it.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+
+use actix::Addr;
+use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot};
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::engine::execution::Numbered;
+use crate::engine::hash::partition_of;
+use crate::engine::id::{PartitionId, RequestId, SessionId};
+use crate::entity::{Entity, Message, Mode};
+use crate::key::Key;
+
+use super::client_session::{ClientSession, DurableSession, NoNumber};
+use super::clock::Clock;
+use super::exchange::AnyAsk;
+use super::processing_unit::{OpenSession, ProcessingUnit};
+use super::registry::Registry;
+
+/// Stands for the type of entities that the grid was not built with.
+pub(crate) const UNKNOWN_KIND: u16 = u16::MAX;
+
+/// Places for asks, by partition: taken before an ask is queued, given back when it is answered.
+pub(crate) struct Admissions {
+    places: Vec<Semaphore>,
+    per_partition: u32,
+}
+
+impl Admissions {
+    pub(crate) fn new(partitions: u16, per_partition: u32) -> Admissions {
+        let places = (0..partitions).map(|_| Semaphore::new(per_partition as usize)).collect();
+        Admissions { places, per_partition }
+    }
+
+    pub(crate) fn release(&self, partition: PartitionId, count: u32) {
+        if count > 0 {
+            self.of(partition).add_permits(count as usize);
+        }
+    }
+
+    /// Waits until no ask of the partition is under way, and lets no other in.
+    pub(crate) async fn take_all(&self, partition: PartitionId) {
+        if let Ok(all) = self.of(partition).acquire_many(self.per_partition).await {
+            all.forget();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.places.iter().for_each(Semaphore::close);
+    }
+
+    fn of(&self, partition: PartitionId) -> &Semaphore {
+        &self.places[usize::from(partition.0)]
+    }
+}
+
+/// What references to entities share: the way to every partition.
+pub(crate) struct Router {
+    pub(crate) clock: Clock,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) partitions: u16,
+    pub(crate) admissions: Arc<Admissions>,
+    lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
+    /// By partition; set once, when every partition has recovered.
+    units: OnceLock<Vec<Addr<ProcessingUnit>>>,
+    own_sessions: Vec<ClientSession>,
+    durable_sessions: RwLock<HashMap<SessionId, Arc<DurableSession>>>,
+    is_open: AtomicBool,
+}
+
+/// Why an ask did not get in.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NotIn {
+    /// Not without waiting.
+    NotNow,
+    Unavailable,
+    Expired(RequestId),
+}
+
+/// Which request an ask is to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// A new one of the grid's own session, or none if its type keeps no answers.
+    Fresh,
+    /// None: nobody will ask again.
+    Unnumbered,
+    /// This one.
+    Given(RequestId),
+}
+
+impl Router {
+    pub(crate) fn new(
+        clock: Clock,
+        registry: Arc<Registry>,
+        partitions: u16,
+        lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
+        admissions: Arc<Admissions>,
+        client: u128,
+    ) -> Router {
+        let window_max = registry.limits.session_window_max;
+        // One random id, and the partition in its low bits: no two clients share a session.
+        let session = |partition: u16| SessionId((client & !0xffff) | u128::from(partition));
+        let own_sessions =
+            (0..partitions).map(|p| ClientSession::new(session(p), window_max)).collect();
+        Router {
+            clock,
+            registry,
+            partitions,
+            admissions,
+            lanes,
+            units: OnceLock::new(),
+            own_sessions,
+            durable_sessions: RwLock::default(),
+            is_open: AtomicBool::new(false),
+        }
+    }
+
+    /// From now on asks are let in.
+    pub(crate) fn open(&self, units: Vec<Addr<ProcessingUnit>>) {
+        if self.units.set(units).is_ok() {
+            self.is_open.store(true, Ordering::Release);
+        }
+    }
+
+    /// From now on no ask is let in; those that are in go on. Returns whether it was open.
+    pub(crate) fn close(&self) -> bool {
+        self.is_open.swap(false, Ordering::AcqRel)
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn units(&self) -> &[Addr<ProcessingUnit>] {
+        self.units.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Type and partition of an entity. `Err` holds the size of a key that is too large.
+    pub(crate) fn locate<E: Entity>(&self, key: &E::Key) -> Result<(u16, PartitionId), usize> {
+        let mut bytes = Vec::with_capacity(32);
+        key.encode(&mut bytes);
+        if bytes.len() > self.registry.limits.key_bytes_max {
+            return Err(bytes.len());
+        }
+        let kind = self.registry.index_of::<E>().unwrap_or(UNKNOWN_KIND);
+        Ok((kind, partition_of(&bytes, self.partitions)))
+    }
+
+    /// Takes a place at the partition, if one is free.
+    pub(crate) fn try_admit(&self, partition: PartitionId) -> Result<(), NotIn> {
+        if !self.is_open() {
+            return Err(NotIn::Unavailable);
+        }
+        match self.admissions.of(partition).try_acquire() {
+            Ok(place) => {
+                place.forget(); // given back when the ask is answered
+                Ok(())
+            }
+            Err(TryAcquireError::NoPermits) => Err(NotIn::NotNow),
+            Err(TryAcquireError::Closed) => Err(NotIn::Unavailable),
+        }
+    }
+
+    /// Waits for a place at the partition.
+    pub(crate) async fn admit(&self, partition: PartitionId) -> Result<(), NotIn> {
+        if !self.is_open() {
+            return Err(NotIn::Unavailable);
+        }
+        let place = self.admissions.of(partition).acquire().await;
+        place.map_err(|_| NotIn::Unavailable)?.forget(); // given back when the ask is answered
+        if self.is_open() {
+            return Ok(());
+        }
+        self.admissions.release(partition, 1);
+        Err(NotIn::Unavailable)
+    }
+
+    /// The number of an ask.
+    pub(crate) fn try_number<M: Message>(
+        &self,
+        which: Which,
+        target: (u16, PartitionId),
+    ) -> Result<Option<Numbered>, NotIn> {
+        let (kind, partition) = target;
+        let keeps_answers =
+            self.registry.kinds.get(usize::from(kind)).is_some_and(|k| k.options.keeps_answers());
+        if !M::Mode::WRITES || !keeps_answers {
+            return Ok(None);
+        }
+        let message = message_hash(M::NAME);
+        match which {
+            Which::Unnumbered => Ok(None),
+            Which::Fresh => {
+                let numbered = self.own_session(partition).next(self.clock.now(), message);
+                match numbered {
+                    Ok(numbered) => Ok(Some(numbered)),
+                    Err(NoNumber::NotOpen | NoNumber::Full) => Err(NotIn::NotNow),
+                }
+            }
+            Which::Given(request) => {
+                let numbered = if self.is_own(request, partition) {
+                    self.own_session(partition).again(request, message)
+                } else {
+                    let sessions = self.durable();
+                    let session = sessions.get(&request.session);
+                    session.and_then(|s| s.numbered(request.number, partition, message))
+                };
+                numbered.map(Some).ok_or(NotIn::Expired(request))
+            }
+        }
+    }
+
+    /// The number of an ask, after waiting for whatever it needs.
+    pub(crate) async fn number<M: Message>(
+        &self,
+        which: Which,
+        target: (u16, PartitionId),
+    ) -> Result<Option<Numbered>, NotIn> {
+        let session = self.own_session(target.1);
+        loop {
+            let room = session.room.notified();
+            match self.try_number::<M>(which, target) {
+                Err(NotIn::NotNow) if session.is_open() => room.await,
+                Err(NotIn::NotNow) => self.open_own_session(target.1).await?,
+                done => return done,
+            }
+        }
+    }
+
+    /// Queues an admitted ask.
+    pub(crate) fn send(&self, ask: Arc<dyn AnyAsk>) {
+        let partition = ask.partition();
+        let lane = &self.lanes[usize::from(partition.0) % self.lanes.len()];
+        if let Err(error) = lane.try_send(ask) {
+            // The queue has room for every place, so it is closed: the grid has ended.
+            let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) =
+                error;
+            ask.refuse(super::exchange::Refusal::Unavailable);
+            self.admissions.release(partition, 1);
+        }
+    }
+
+    pub(crate) fn own_session(&self, partition: PartitionId) -> &ClientSession {
+        &self.own_sessions[usize::from(partition.0)]
+    }
+
+    pub(crate) fn is_own(&self, request: RequestId, partition: PartitionId) -> bool {
+        self.own_session(partition).id() == request.session
+    }
+
+    pub(crate) fn add_durable(&self, session: Arc<DurableSession>) {
+        let mut sessions = self.durable_sessions.write().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(session.id(), session);
+    }
+
+    pub(crate) fn remove_durable(&self, session: SessionId) {
+        let mut sessions = self.durable_sessions.write().unwrap_or_else(PoisonError::into_inner);
+        sessions.remove(&session);
+    }
+
+    pub(crate) fn durable(
+        &self,
+    ) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, Arc<DurableSession>>> {
+        self.durable_sessions.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn open_own_session(&self, partition: PartitionId) -> Result<(), NotIn> {
+        let own = self.own_session(partition);
+        let _opening = own.opening.lock().await;
+        if own.is_open() {
+            return Ok(());
+        }
+        let (opened, position) = oneshot::channel();
+        let unit = self.units().get(usize::from(partition.0)).ok_or(NotIn::Unavailable)?;
+        unit.do_send(OpenSession { session: own.id(), durable: false, opened });
+        let session = position.await.map_err(|_| NotIn::Unavailable)?;
+        own.opened(session.opening);
+        Ok(())
+    }
+}
+
+/// What a recorded answer knows of its message: a hash of the wire name. Frozen.
+fn message_hash(name: &str) -> u32 {
+    (xxh3_64(name.as_bytes()) & 0xffff_ffff) as u32
+}

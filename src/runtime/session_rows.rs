@@ -1,0 +1,144 @@
+//! A partition's sessions as rows: they are stored beside the entities, through the same queue.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+use slab::Slab;
+
+use crate::codec;
+use crate::engine::execution::{Answers, Session, Sessions};
+use crate::engine::id::{EntityId, Epoch, Position, Seq, SessionId, Version};
+use crate::engine::instant::Timestamp;
+use crate::error::DecodeError;
+use crate::store::{Row, RowKey};
+use crate::wire::record::{self, Bin, Change};
+
+use super::execution::Execution;
+
+/// Stands for sessions where an entity's type is named by number.
+pub(crate) const SESSIONS: u16 = u16::MAX;
+
+/// Wire name of session rows. The macros refuse entity types whose names begin like this.
+pub(crate) const SESSION_TYPE: &str = "fastness.session";
+
+const SCHEMA: u32 = 1;
+
+#[derive(Default)]
+pub(crate) struct SessionRows {
+    slots: Slab<Slot>,
+    by_session: BTreeMap<SessionId, u32>,
+}
+
+struct Slot {
+    session: SessionId,
+    version: Version,
+    time: Timestamp,
+    noted_at: usize,
+}
+
+#[derive(Serialize, Deserialize)]
+struct State {
+    opening: (u64, u64),
+    floor: u64,
+    durable: bool,
+    used_at: Timestamp,
+}
+
+impl SessionRows {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Notes in the batch that a session was opened, closed or dropped.
+    pub(crate) fn note(
+        &mut self,
+        session: SessionId,
+        delay: Duration,
+        execution: &mut Execution<'_>,
+    ) {
+        let slot = self.insert(session);
+        let known = &mut self.slots[slot as usize];
+        let id = EntityId { kind: SESSIONS, slot };
+        known.version = execution.note(id, known.version, &mut known.noted_at, 64, delay);
+        known.time = execution.time;
+    }
+
+    pub(crate) fn seen(&self, session: SessionId) -> (EntityId, Version) {
+        match self.by_session.get(&session) {
+            Some(slot) => {
+                let id = EntityId { kind: SESSIONS, slot: *slot };
+                (id, self.slots[*slot as usize].version)
+            }
+            None => (EntityId { kind: SESSIONS, slot: u32::MAX }, Version::default()),
+        }
+    }
+
+    /// The session's newest change as a row; a closed session is a deletion.
+    pub(crate) fn row(&self, slot: u32, sessions: &Sessions) -> Row {
+        let slot = &self.slots[slot as usize];
+        let key = Bytes::copy_from_slice(&slot.session.0.to_be_bytes());
+        let record = sessions.session(slot.session).map(|session| {
+            let state = State {
+                opening: (session.opening.epoch.0, session.opening.seq.0),
+                floor: session.floor,
+                durable: session.durable,
+                used_at: session.used_at,
+            };
+            let mut bytes = Vec::new();
+            codec::encode_into(&state, &mut bytes).expect("numbers have an encoding");
+            let change = Change::State(SCHEMA, Bin(&bytes));
+            let answers = Answers::new();
+            let (version, time) = (slot.version, slot.time);
+            record::encode(SESSION_TYPE, &key, version, time, &change, &answers).into()
+        });
+        let key = RowKey { entity_type: SESSION_TYPE.into(), key };
+        Row { key, version: slot.version, record }
+    }
+
+    /// Takes in what the store holds of a session.
+    pub(crate) fn restore(
+        &mut self,
+        row: &Row,
+        record: &record::Record<'_>,
+        sessions: &mut Sessions,
+    ) -> Result<(), DecodeError> {
+        let id = <[u8; 16]>::try_from(&*row.key.key)
+            .map_err(|_| DecodeError::new("the key of a session row is not 16 bytes"))?;
+        let session = SessionId(u128::from_be_bytes(id));
+        let Change::State(SCHEMA, bytes) = record.change else {
+            return Err(DecodeError::new("a session row of a kind that is not known here"));
+        };
+        let state: State = codec::decode(bytes.0)?;
+        let opening = Position { epoch: Epoch(state.opening.0), seq: Seq(state.opening.1) };
+        let State { floor, durable, used_at, .. } = state;
+        sessions.restore(session, Session { opening, floor, durable, used_at });
+        let slot = self.insert(session);
+        let known = &mut self.slots[slot as usize];
+        known.version = row.version;
+        known.time = record.time;
+        Ok(())
+    }
+
+    /// Forgets a closed session, now that the store knows.
+    pub(crate) fn forget_closed(&mut self, slot: u32, version: Version, sessions: &Sessions) {
+        let Some(known) = self.slots.get(slot as usize) else { return };
+        if known.version <= version && sessions.session(known.session).is_none() {
+            self.by_session.remove(&known.session);
+            self.slots.remove(slot as usize);
+        }
+    }
+
+    pub(crate) fn describe(&self, slot: u32) -> String {
+        self.slots.get(slot as usize).map_or_else(String::new, |slot| format!("{:?}", slot.session))
+    }
+
+    fn insert(&mut self, session: SessionId) -> u32 {
+        *self.by_session.entry(session).or_insert_with(|| {
+            let (version, time) = (Version::default(), Timestamp::default());
+            let slot = self.slots.insert(Slot { session, version, time, noted_at: 0 });
+            u32::try_from(slot).expect("sessions are bounded far below 2^32")
+        })
+    }
+}

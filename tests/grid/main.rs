@@ -1,0 +1,47 @@
+//! The real runtime, in one process: what a user of an embedded grid sees.
+
+mod asks;
+mod durability;
+mod endings;
+mod entities;
+mod evolution;
+mod faulty_store;
+mod limits;
+mod promises;
+mod refusals;
+mod sessions;
+
+use std::time::Duration;
+
+use fastness::{EntityOptions, Grid, GridBuilder, ManualClock, Timestamp};
+
+use entities::{Counter, Gate, Ledger, Wallet};
+use faulty_store::FaultyStore;
+
+/// A grid of the test entities without a store.
+fn in_memory() -> GridBuilder {
+    Grid::builder()
+        .partitions(8)
+        .entity::<Counter>(EntityOptions::new())
+        .entity::<Gate>(EntityOptions::new())
+        .entity::<Wallet>(EntityOptions::new())
+}
+
+/// A grid of the test entities on a store; ledgers are written through.
+fn stored(store: &FaultyStore) -> GridBuilder {
+    in_memory().entity::<Ledger>(EntityOptions::new().write_through()).store(store.clone())
+}
+
+/// A clock that tests move, in the year 2026.
+fn manual_clock() -> ManualClock {
+    ManualClock::new(Timestamp::from_micros(1_790_000_000_000_000))
+}
+
+/// Moves the clock in small steps until the condition holds: tests wait for what happens, and not
+/// for time.
+async fn advance_until(clock: &ManualClock, mut done: impl AsyncFnMut() -> bool) {
+    while !done().await {
+        clock.advance(Duration::from_millis(20));
+        tokio::task::yield_now().await;
+    }
+}
