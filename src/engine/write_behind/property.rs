@@ -39,10 +39,8 @@ enum Op {
     Supersede,
     /// The store refuses dead letters, too.
     RefuseAll,
-    /// The store fails, having written the batch or not.
-    Fail {
-        written: bool,
-    },
+    /// Nobody knows whether the store has done the batch.
+    Fail,
     /// An answer to a batch that was given up.
     AnswerOld,
 }
@@ -65,15 +63,22 @@ fn ops() -> impl Strategy<Value = Vec<Op>> {
         5 => any::<bool>().prop_map(|names_culprit| Op::Answer { names_culprit }),
         1 => Just(Op::Supersede),
         1 => Just(Op::RefuseAll),
-        2 => any::<bool>().prop_map(|written| Op::Fail { written }),
+        2 => Just(Op::Fail),
         1 => Just(Op::AnswerOld),
     ];
     prop::collection::vec(op, 1..120)
 }
 
+fn config(cases: u32) -> ProptestConfig {
+    // What fails is printed whole and becomes a named test; no files beside the sources.
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 /// Whether the store refuses this record for good.
 fn is_poison(entry: &Entry) -> bool {
-    entry.parking.is_none() && entry.entity.slot % 3 == 1 && entry.version.position.seq.0 % 2 == 0
+    entry.parking.is_none()
+        && entry.entity.slot % 3 == 1
+        && entry.version.position.seq.0.is_multiple_of(2)
 }
 
 /// What is known of one entity, by the model's own book-keeping.
@@ -150,7 +155,7 @@ impl World {
                 });
             }
             Op::RefuseAll => self.outcomes(|_, _| Outcome::Refused { reason: "all".to_owned() }),
-            Op::Fail { .. } => self.fail(Failure::Unavailable { reason: "down".to_owned() }),
+            Op::Fail => self.fail(Failure::Unavailable { reason: "down".to_owned() }),
             Op::AnswerOld => {
                 let batch = BatchId(self.queue.last_batch.0.saturating_sub(1));
                 self.step(Event::Answered { batch, outcomes: vec![Outcome::Stored] });
@@ -343,7 +348,7 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(config(2_000))]
 
     #[test]
     fn nothing_is_lost_and_every_rule_holds_at_every_step(ops in ops()) {
@@ -366,21 +371,25 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
+}
+
+proptest! {
+    #![proptest_config(config(30))]
 
     #[test]
     fn bisecting_ends_as_soon_as_halving_can(
-        poison in prop::collection::btree_set(0..1_000u32, 0..5),
+        poison in prop::collection::btree_set(0..256u32, 0..5),
     ) {
         let config = Config {
-            batch_records_max: 1_000,
+            batch_records_max: 256,
             batch_bytes_max: u64::MAX,
-            pending_records_max: 1_000,
+            pending_records_max: 256,
             ..CONFIG
         };
         let mut queue = WriteBehind::new(config, 1);
         let mut effects = Vec::new();
         let now = Instant::from_nanos(0);
-        for slot in 0..1_000 {
+        for slot in 0..256 {
             let entity = EntityId { kind: 0, slot };
             let version = Version::new(1, 1, slot);
             let change = Change { entity, version, bytes: 1, delay: Duration::ZERO };
@@ -413,6 +422,6 @@ proptest! {
         prop_assert_eq!(&parked, &poison.iter().copied().collect::<Vec<_>>());
         prop_assert_eq!(queue.persisted(), Seq(1));
         // Each culprit costs two batches per halving at most; the dead letters one more.
-        prop_assert!(batches <= 2 + 2 * 10 * poison.len(), "{batches} batches");
+        prop_assert!(batches <= 2 + 2 * 8 * poison.len(), "{batches} batches");
     }
 }
