@@ -52,12 +52,7 @@ impl SessionRows {
     }
 
     /// Notes in the batch that a session was opened, closed or dropped.
-    pub(crate) fn note(
-        &mut self,
-        session: SessionId,
-        delay: Duration,
-        execution: &mut Execution<'_>,
-    ) {
+    pub(crate) fn note(&mut self, session: SessionId, delay: Duration, execution: &mut Execution) {
         let slot = self.insert(session);
         let known = &mut self.slots[slot as usize];
         let id = EntityId { kind: SESSIONS, slot };
