@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::id::Version;
+use crate::engine::replica::primary::Change;
 
 const CONFIG: Config = Config {
     batch_records_max: 3,
@@ -314,7 +316,10 @@ impl World {
         assert_eq!(self.queue.persisted(), self.last_persisted);
         assert_eq!(self.queue.oldest_at(), self.oldest().map(|(_, at)| at));
         assert_eq!(self.queue.pending_records(), self.pending().count());
-        assert_eq!(self.queue.pending_bytes(), self.pending().map(|known| known.bytes).sum());
+        assert_eq!(
+            self.queue.pending_bytes(),
+            self.pending().map(|known| known.bytes).sum::<u64>()
+        );
         let deadline = self.queue.next_deadline();
         if self.writing.is_some() {
             assert_eq!(deadline, None);
