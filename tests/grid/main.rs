@@ -8,6 +8,7 @@ mod entities;
 mod evolution;
 mod faulty_store;
 mod limits;
+mod metrics;
 mod promises;
 mod refusals;
 mod sessions;
