@@ -11,6 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::engine::execution::Numbered;
 use crate::engine::hash::partition_of;
 use crate::engine::id::{PartitionId, RequestId, SessionId};
+use crate::engine::instant::Instant;
 use crate::entity::{Entity, Message, Mode};
 use crate::key::Key;
 
@@ -183,6 +184,7 @@ impl Router {
         &self,
         which: Which,
         target: (u16, PartitionId),
+        now: Instant,
     ) -> Result<Option<Numbered>, NotIn> {
         let (kind, partition) = target;
         let keeps_answers =
@@ -194,7 +196,7 @@ impl Router {
         match which {
             Which::Unnumbered => Ok(None),
             Which::Fresh => {
-                let numbered = self.own_session(partition).next(self.clock.now(), message);
+                let numbered = self.own_session(partition).next(now, message);
                 match numbered {
                     Ok(numbered) => Ok(Some(numbered)),
                     Err(NoNumber::NotOpen | NoNumber::Full) => Err(NotIn::NotNow),
@@ -230,7 +232,7 @@ impl Router {
         loop {
             // Made before it is tried, so that no rise of the floor in between is missed.
             let risen = room.notified();
-            match self.try_number::<M>(which, target) {
+            match self.try_number::<M>(which, target, self.clock.now()) {
                 Err(NotIn::NotNow) if durable.is_some() || own.is_open() => risen.await,
                 Err(NotIn::NotNow) => self.open_own_session(target.1).await?,
                 done => return done,
