@@ -45,7 +45,6 @@ impl Registry {
         if self.kinds.iter().any(|kind| kind.name == E::NAME) {
             return false;
         }
-        let index = u16::try_from(self.kinds.len()).expect("fewer entity types than 2^16");
         self.kinds.push(RegisteredType {
             type_id: TypeId::of::<E>(),
             name: E::NAME,
