@@ -1,3 +1,5 @@
+//! Counts its own runs: the shortest whole program.
+
 use fastness::prelude::*;
 use fastness::{EntityOptions, Grid, SledStore};
 

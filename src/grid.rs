@@ -82,7 +82,9 @@ impl Grid {
     pub async fn session(&self, name: &str) -> Result<Session, SessionError> {
         let id = SessionId(xxh3_128(name.as_bytes()));
         let router = self.router();
-        let session = Arc::new(DurableSession::new(id, router.open_everywhere(id).await?));
+        let window_max = router.registry.limits.session_window_max;
+        let openings = router.open_everywhere(id).await?;
+        let session = Arc::new(DurableSession::new(id, openings, window_max));
         router.add_durable(Arc::clone(&session));
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
@@ -182,8 +184,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// The id of the source's request `number`, from 1. Numbers may run ahead of the checkpoint by
-    /// [`Limits::session_window_max`].
+    /// The id of the source's request `number`, from 1. Asks whose numbers are more than
+    /// [`Limits::session_window_max`] ahead of the checkpoint wait for it.
     #[must_use]
     pub fn request(&self, number: u64) -> RequestId {
         RequestId { session: self.session.id(), number }

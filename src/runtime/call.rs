@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::engine::id::RequestId;
+use crate::engine::execution::Numbered;
+use crate::engine::id::{PartitionId, RequestId};
 use crate::engine::instant::Instant;
 use crate::entity::{Entity, Message, MessageTo};
 use crate::error::AskError;
@@ -150,15 +151,16 @@ fn try_send<E: Entity, M: MessageTo<E>>(
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
     };
+    let now = call.router.clock.now();
     let admitted = call.router.try_admit(at.1).and_then(|()| {
-        call.router.try_number::<M>(call.which, at).inspect_err(|_| {
+        call.router.try_number::<M>(call.which, at, now).inspect_err(|_| {
             call.router.admissions.release(at.1, 1);
         })
     });
     match admitted {
         Ok(numbered) => {
-            let deadline = call.deadline();
-            Ok(Ok(Sent::new(call, numbered, deadline)))
+            let deadline = call.deadline(now);
+            Ok(Ok(Sent::new(call, numbered, now, deadline)))
         }
         Err(NotIn::NotNow) => Ok(Err(call)),
         Err(not_in) => Err(not_in.of(call)),
@@ -166,7 +168,8 @@ fn try_send<E: Entity, M: MessageTo<E>>(
 }
 
 async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>, AskError<M>> {
-    let deadline = call.deadline();
+    let asked_at = call.router.clock.now();
+    let deadline = call.deadline(asked_at);
     let at = match check(&call) {
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
@@ -185,7 +188,7 @@ async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>
         () = router.clock.sleep_until(deadline) => Err(NotIn::NotNow),
     };
     match admitted {
-        Ok(numbered) => Ok(Sent::new(call, numbered, deadline)),
+        Ok(numbered) => Ok(Sent::new(call, numbered, asked_at, deadline)),
         Err(not_in) => Err(not_in.of(call)),
     }
 }
@@ -193,7 +196,7 @@ async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>
 /// A place at a partition, given back unless an ask takes it over.
 struct Place<'a> {
     router: &'a Router,
-    at: (u16, crate::engine::id::PartitionId),
+    at: (u16, PartitionId),
 }
 
 impl Drop for Place<'_> {
@@ -219,9 +222,7 @@ impl Unsendable {
     }
 }
 
-fn check<E: Entity, M>(
-    call: &Call<E, M>,
-) -> Result<(u16, crate::engine::id::PartitionId), Unsendable> {
+fn check<E: Entity, M>(call: &Call<E, M>) -> Result<(u16, PartitionId), Unsendable> {
     match &call.target {
         Ok(target) if target.kind == UNKNOWN_KIND => Err(Unsendable::UnknownEntityType(E::NAME)),
         Ok(target) => Ok((target.kind, target.partition)),
@@ -245,9 +246,8 @@ impl NotIn {
 }
 
 impl<E: Entity, M> Call<E, M> {
-    fn deadline(&self) -> Instant {
-        let patience = self.patience.unwrap_or(self.router.registry.default_deadline);
-        self.router.clock.now() + patience
+    fn deadline(&self, asked_at: Instant) -> Instant {
+        asked_at + self.patience.unwrap_or(self.router.registry.default_deadline)
     }
 }
 
@@ -269,14 +269,14 @@ enum Finished<E: Entity, M: Message> {
 impl<E: Entity, M: MessageTo<E>> Sent<E, M> {
     fn new(
         call: Call<E, M>,
-        numbered: Option<crate::engine::execution::Numbered>,
+        numbered: Option<Numbered>,
+        asked_at: Instant,
         deadline: Instant,
     ) -> Sent<E, M> {
         let Call { router, target, message, which, patience } = call;
         let Ok(target) = target else { unreachable!("checked before it was admitted") };
         let is_retry = matches!(which, Which::Given(_));
-        let now = router.clock.now();
-        let exchange = Exchange::new(target, message, numbered, is_retry, now, deadline);
+        let exchange = Exchange::new(target, message, numbered, is_retry, asked_at, deadline);
         let exchange = Arc::new(exchange);
         router.send(Arc::clone(&exchange) as _);
         Sent { router, exchange, which, patience, is_over: false }

@@ -147,11 +147,9 @@ impl<E: Entity> Entities<E> {
         self.slots[slot as usize].live()
     }
 
-    /// The entity's slot, made if need be.
+    /// Makes a slot for an entity that has none.
     pub(crate) fn insert(&mut self, key: &E::Key) -> u32 {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
+        debug_assert!(self.find(key).is_none(), "an entity has one slot");
         let slot = self.slots.insert(Slot {
             key: key.clone(),
             state: State::Absent,
@@ -299,7 +297,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn restore(&mut self, row: &Row, record: record::Record<'_>) -> Result<EntityId, DecodeError> {
         let key = key::decode_whole::<E::Key>(&row.key.key)?;
-        let slot = self.insert(&key);
+        let slot = self.find(&key).unwrap_or_else(|| self.insert(&key));
         let id = self.id(slot);
         let known = &mut self.slots[slot as usize];
         if row.version <= known.version {

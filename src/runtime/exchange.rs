@@ -257,11 +257,11 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
     fn write(
         &self,
         entities: &mut Entities<E>,
-        message: M,
-        floor: u64,
+        slot: Option<u32>,
+        (message, floor): (M, u64),
         execution: &mut Execution,
-    ) -> (Reply<M>, EntityId, Version) {
-        let slot = entities.insert(&self.target.key);
+    ) -> (Reply<M>, (EntityId, Version)) {
+        let slot = slot.unwrap_or_else(|| entities.insert(&self.target.key));
         let (time, limits) = (execution.time, execution.limits());
         let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
             let request = self.numbered.map(|numbered| numbered.request);
@@ -283,8 +283,7 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
             }
         };
         let recorded = self.numbered.as_ref().zip(outcome);
-        let (entity, version) = entities.note(slot, changed, recorded, floor, execution);
-        (answer, entity, version)
+        (answer, entities.note(slot, changed, recorded, floor, execution))
     }
 }
 
@@ -333,8 +332,7 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
                     return; // the caller gave up, and knows that it did not run
                 };
                 if M::Mode::WRITES {
-                    let (answer, entity, saw) = self.write(entities, message, floor, execution);
-                    (answer, (entity, saw))
+                    self.write(entities, slot, (message, floor), execution)
                 } else {
                     (self.read(entities, slot, message, execution), entities.seen(slot))
                 }

@@ -52,6 +52,7 @@ impl Unit {
             let never = Session {
                 opening: self.primary.next_position(),
                 floor: 0,
+                stored_floor: 0,
                 durable: false,
                 used_at: Timestamp::default(),
             };
@@ -71,6 +72,11 @@ impl Unit {
         for session in self.execution.sessions.idle(time) {
             self.execution.sessions.close(session);
             self.note_session(session, false);
+        }
+        if self.write_behind.is_some() {
+            for session in self.execution.sessions.behind() {
+                self.note_session(session, false); // it may lag: the entities' rows know, too
+            }
         }
         self.begin();
         for id in self.execution.removed.clone() {

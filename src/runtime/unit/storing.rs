@@ -145,7 +145,7 @@ impl Unit {
 
     pub(super) fn forget_removed(&mut self, id: EntityId, version: Version) {
         if id.kind == SESSIONS {
-            self.session_rows.forget_closed(id.slot, version, &self.execution.sessions);
+            self.session_rows.stored(id.slot, version, &mut self.execution.sessions);
         } else if self.execution.removed.contains(&id)
             && !self.entities[usize::from(id.kind)].forget_removed(id.slot, version)
         {
