@@ -358,6 +358,11 @@ impl<E: Entity> Slot<E> {
             let (schema, bytes) = self.encoded.as_ref().expect("an encoded state has its bytes");
             let decode = || match *schema {
                 schema if schema == E::VERSION => codec::decode(bytes),
+                // Only the build that wrote it can know what it means.
+                schema if schema > E::VERSION => Err(DecodeError::new(format!(
+                    "state has version {schema}, this build knows {}",
+                    E::VERSION
+                ))),
                 schema => E::migrate(StoredState::new(schema, bytes)),
             };
             let state = quietly(decode)?;

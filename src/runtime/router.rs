@@ -14,6 +14,7 @@ use crate::engine::id::{PartitionId, RequestId, SessionId};
 use crate::engine::instant::Instant;
 use crate::entity::{Entity, Message, Mode};
 use crate::key::Key;
+use crate::metrics::GridMetrics;
 
 use super::client_session::{ClientSession, DurableSession, NoNumber};
 use super::clock::Clock;
@@ -62,6 +63,7 @@ impl Admissions {
 pub(crate) struct Router {
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<GridMetrics>,
     pub(crate) partitions: u16,
     pub(crate) admissions: Arc<Admissions>,
     lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
@@ -79,6 +81,8 @@ pub(crate) enum NotIn {
     NotNow,
     Unavailable,
     Expired(RequestId),
+    /// The entity type keeps no answers.
+    NotNumbered,
 }
 
 /// Which request an ask is to be.
@@ -96,6 +100,7 @@ impl Router {
     pub(crate) fn new(
         clock: Clock,
         registry: Arc<Registry>,
+        metrics: Arc<GridMetrics>,
         partitions: u16,
         lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
         admissions: Arc<Admissions>,
@@ -109,6 +114,7 @@ impl Router {
         Router {
             clock,
             registry,
+            metrics,
             partitions,
             admissions,
             lanes,
@@ -189,8 +195,12 @@ impl Router {
         let (kind, partition) = target;
         let keeps_answers =
             self.registry.kinds.get(usize::from(kind)).is_some_and(|k| k.options.keeps_answers());
-        if !M::Mode::WRITES || !keeps_answers {
+        if !M::Mode::WRITES {
             return Ok(None);
+        }
+        if !keeps_answers {
+            let is_given = matches!(which, Which::Given(_));
+            return if is_given { Err(NotIn::NotNumbered) } else { Ok(None) };
         }
         let message = message_hash(M::NAME);
         match which {
@@ -285,7 +295,9 @@ impl Router {
         let (opened, position) = oneshot::channel();
         let unit = self.units().get(usize::from(partition.0)).ok_or(NotIn::Unavailable)?;
         unit.do_send(OpenSession { session: own.id(), durable: false, opened });
-        let session = position.await.map_err(|_| NotIn::Unavailable)?;
+        // Unheard, it was refused: the partition has as many sessions as it may have.
+        let refused = |_| if self.is_open() { NotIn::NotNow } else { NotIn::Unavailable };
+        let session = position.await.map_err(refused)?;
         own.opened(session.opening);
         Ok(())
     }
