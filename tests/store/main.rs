@@ -1,0 +1,15 @@
+//! The stores: each against the suite that is public, the suite against stores that are wrong, and
+//! what no suite can do to a store: sled's directory locked, read-only, full, damaged, and its
+//! process killed.
+
+mod conformance;
+mod places;
+mod wrong;
+
+use std::future::Future;
+
+/// Runs a future of a test to its end on this thread.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("the system has room for a runtime").block_on(future)
+}
