@@ -3,7 +3,9 @@
 //! process killed.
 
 mod conformance;
+mod damage;
 mod places;
+mod rows;
 mod wrong;
 
 use std::future::Future;

@@ -222,7 +222,7 @@ impl Store for WrongStore {
         let found = self.inner.raise_fences(fences).await?;
         match self.wrong {
             Wrong::FenceIsLowered => {
-                let mut lowered = self.fences.lock().unwrap();
+                let mut lowered = self.fences.lock().expect("no test panics with it");
                 let set = |(partition, epoch): &(PartitionId, Epoch)| {
                     lowered.insert(*partition, *epoch).unwrap_or_default()
                 };
@@ -240,7 +240,9 @@ impl Store for WrongStore {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error> {
         let partition = self.partition(partition);
-        if *self.is_closed.lock().unwrap() && self.is(Wrong::ClosedStoreAnswers) {
+        if *self.is_closed.lock().expect("no test panics with it")
+            && self.is(Wrong::ClosedStoreAnswers)
+        {
             return Ok(vec![]);
         }
         let mut rows = self.inner.scan(partition, after, rows_max).await?;
@@ -273,7 +275,8 @@ impl Store for WrongStore {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let was_closed = std::mem::replace(&mut *self.is_closed.lock().unwrap(), true);
+        let was_closed =
+            std::mem::replace(&mut *self.is_closed.lock().expect("no test panics with it"), true);
         if was_closed && self.is(Wrong::SecondCloseFails) {
             return Err(Error::Closed);
         }
