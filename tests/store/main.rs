@@ -4,6 +4,10 @@
 
 mod conformance;
 mod damage;
+mod directories;
+mod full;
+mod killed;
+mod mounts;
 mod places;
 mod rows;
 mod wrong;
