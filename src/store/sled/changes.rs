@@ -17,6 +17,13 @@ impl Changes {
         self.0.insert(key.to_vec(), None);
     }
 
+    /// Size of what is to be put.
+    pub(super) fn bytes(&self) -> u64 {
+        let sizes =
+            self.0.iter().map(|(key, value)| key.len() + value.as_ref().map_or(0, Vec::len));
+        sizes.map(|size| size as u64).sum()
+    }
+
     /// How many entries a tree of `entries` has afterwards.
     pub(super) fn entries_after(&self, tree: &Tree, entries: u64) -> ::sled::Result<u64> {
         let mut after = entries;

@@ -32,6 +32,11 @@ const CACHE_BYTES: u64 = 64 << 20;
 const UNLOCK_TRIES: u32 = 100;
 const UNLOCK_PAUSE: Duration = Duration::from_millis(10);
 
+/// Room that must be left on the disk: for sled's segments (512 KiB) and its snapshots, and for each
+/// byte of a commit, which sled may write again with the page that it is in.
+const ROOM_MIN: u64 = 8 << 20;
+const ROOM_FACTOR: u64 = 4;
+
 pub(super) struct Database {
     directory: PathBuf,
     /// Held as long as the directory is in use.
@@ -63,12 +68,11 @@ impl Database {
         fs::create_dir_all(directory)
             .map_err(|error| unavailable(&format!("make {}", directory.display()), &error))?;
         let lock = lock(directory)?;
-        let mut database = Database {
+        let database = Database {
             directory: directory.to_owned(),
             lock: Some(lock),
-            state: State::Distrusted,
+            state: State::Open(Open::new(directory)?),
         };
-        database.opened()?;
         sync_directory(directory)?;
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
@@ -172,7 +176,13 @@ impl Database {
     pub(super) fn distrust(&mut self, why: &str) {
         if let State::Open(_) = self.state {
             tracing::warn!(why, "open the store's database anew");
-            self.state = State::Distrusted;
+            let failed = std::mem::replace(&mut self.state, State::Distrusted);
+            // sled flushes what it has in memory when it goes, and after some failures waits for
+            // that without end. Until it is gone, its lock makes every call fail.
+            let thread = thread::Builder::new().name("fastness-sled-failed".to_owned());
+            if let Err(error) = thread.spawn(move || drop(failed)) {
+                tracing::warn!(%error, "make a thread");
+            }
         }
     }
 
@@ -294,6 +304,7 @@ impl Database {
 
     /// Makes the changes, durably.
     fn commit(&mut self, mut changes: Changes) -> Result<(), Error> {
+        expect_room(&self.directory, changes.bytes())?;
         let open = self.opened()?;
         let mut commit = Commit { number: open.commit.number + 1, ..open.commit };
         changes.insert(COMMIT_KEY, commit.write()); // it counts itself
@@ -326,7 +337,14 @@ impl Database {
 
     fn opened(&mut self) -> Result<&Open, Error> {
         if let State::Distrusted = self.state {
-            self.state = State::Open(Open::new(&self.directory)?);
+            let opened = Open::new(&self.directory).map_err(|error| match error {
+                // Not by another grid: the directory's own lock is held.
+                Error::Locked { .. } => {
+                    Error::Unavailable { reason: "sled still holds its file".to_owned() }
+                }
+                error => error,
+            });
+            self.state = State::Open(opened?);
         }
         match &self.state {
             State::Open(open) => Ok(open),
@@ -338,6 +356,7 @@ impl Database {
 
 impl Open {
     fn new(directory: &Path) -> Result<Open, Error> {
+        expect_room(directory, 0)?;
         let path = directory.join("sled");
         let db = open_unlocked(&path)?;
         let file = File::options().read(true).write(true).open(path.join("db"));
@@ -436,6 +455,18 @@ fn lock(directory: &Path) -> Result<File, Error> {
             Err(unavailable(&format!("lock {}", path.display()), &error))
         }
     }
+}
+
+/// sled recovers badly from a disk that is full, so it is not brought there: by this store, that is.
+fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
+    let room = fs2::available_space(directory)
+        .map_err(|error| unavailable("ask for the room that is left", &error))?;
+    let needed = ROOM_MIN.saturating_add(bytes.saturating_mul(ROOM_FACTOR));
+    if room < needed {
+        let reason = format!("the disk is full: {room} bytes are left, {needed} may be needed");
+        return Err(Error::Unavailable { reason });
+    }
+    Ok(())
 }
 
 fn sync_directory(directory: &Path) -> Result<(), Error> {
