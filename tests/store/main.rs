@@ -2,6 +2,8 @@
 //! what no suite can do to a store: sled's directory locked, read-only, full, damaged, and its
 //! process killed.
 
+#![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
+
 mod conformance;
 mod damage;
 mod directories;

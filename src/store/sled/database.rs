@@ -32,8 +32,8 @@ const CACHE_BYTES: u64 = 64 << 20;
 const UNLOCK_TRIES: u32 = 100;
 const UNLOCK_PAUSE: Duration = Duration::from_millis(10);
 
-/// Room that must be left on the disk: for sled's segments (512 KiB) and its snapshots, and for each
-/// byte of a commit, which sled may write again with the page that it is in.
+/// Room that must be left on the disk: for sled's segments (512 KiB) and its snapshots, and for
+/// each byte of a commit, which sled may write again with the page that it is in.
 const ROOM_MIN: u64 = 8 << 20;
 const ROOM_FACTOR: u64 = 4;
 
@@ -457,7 +457,8 @@ fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
-/// sled recovers badly from a disk that is full, so it is not brought there: by this store, that is.
+/// sled recovers badly from a full disk (it may wait for its last writes without end), so this
+/// store does not fill one. Others still may.
 fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
     let room = fs2::available_space(directory)
         .map_err(|error| unavailable("ask for the room that is left", &error))?;
