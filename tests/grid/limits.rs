@@ -10,6 +10,9 @@ use crate::entities::{Counter, CounterAdd, Gate, GatePass, Ledger, Wallet, gates
 use crate::faulty_store::FaultyStore;
 use crate::{advance_until, in_memory, manual_clock, stored};
 
+/// A deadline that does not come, however much faster a test's clock runs than its threads.
+const PATIENT: Duration = Duration::from_secs(1 << 32);
+
 #[tokio::test]
 async fn a_state_of_20_megabytes_is_refused_and_undone() {
     let store = FaultyStore::new();
@@ -147,7 +150,7 @@ async fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
     assert!(matches!(error, AskError::Busy(CounterAdd { by: 3 })), "{error:?}");
 
     let patient = grid.entity::<Counter>(10).add(4);
-    let patient = tokio::spawn(patient.deadline(Duration::from_secs(600)).into_future());
+    let patient = tokio::spawn(patient.deadline(PATIENT).into_future());
     store.faults.set_down(false);
     advance_until(&clock, async || patient.is_finished()).await;
     assert_eq!(patient.await.unwrap().unwrap(), 4, "what was busy never ran");
@@ -171,7 +174,7 @@ async fn a_detached_write_waits_for_the_store_however_long_that_takes() {
     let before = store.faults.writes();
     advance_until(&clock, async || store.faults.writes() > before).await;
     store.faults.set_down(false);
-    let read = tokio::spawn(counter.value().into_future());
+    let read = tokio::spawn(counter.value().deadline(PATIENT).into_future());
     advance_until(&clock, async || read.is_finished()).await;
     let value = read.await.unwrap().unwrap();
     assert!(value >= 11, "{value}");
