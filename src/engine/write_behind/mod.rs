@@ -10,7 +10,9 @@
 //! It holds no state of entities, only numbers: whoever performs [`Effect::Write`] encodes. It is
 //! told only of committed changes, and of one reign's: a new primary starts with a new queue.
 
+mod batch;
 mod bisect;
+mod event;
 mod pending;
 mod retry;
 
@@ -22,175 +24,16 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use batch::Filling;
 use bisect::Again;
 use pending::PendingSet;
 use retry::Backoff;
 
-use crate::engine::id::{EntityId, Epoch, Seq, Version};
+pub(crate) use event::{BatchId, Config, Effect, Entry, Event, Failure, Outcome, Parking};
+
+use crate::engine::id::{EntityId, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::invariant::{Violation, invariant};
-use crate::engine::replica::primary::Change;
-
-/// Bounds of a partition's queue.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Config {
-    /// Records in one batch.
-    pub(crate) batch_records_max: usize,
-    /// Bytes in one batch; a record that alone is larger goes alone.
-    pub(crate) batch_bytes_max: u64,
-    /// Records that may be pending. Here, as with the next two: from half of it on nothing waits
-    /// for its delay, and at it there is no room ([`WriteBehind::has_room`]).
-    pub(crate) pending_records_max: usize,
-    /// Bytes that may be pending.
-    pub(crate) pending_bytes_max: u64,
-    /// How old the oldest pending change may be.
-    pub(crate) pending_age_max: Duration,
-    /// Wait after the first failure, before jitter.
-    pub(crate) retry_min: Duration,
-    /// Longest wait, before jitter.
-    pub(crate) retry_max: Duration,
-}
-
-/// Names one try to write. Never repeats in one queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct BatchId(pub u64);
-
-/// What a queue is told.
-#[derive(Clone, Debug)]
-pub(crate) enum Event {
-    /// A committed change. All changes of a batch are offered before anything else happens, in the
-    /// order of their versions. Only takes note: what is due then is written by the next event of
-    /// another kind, so that changes made together are written together.
-    Changed(Change),
-    /// Everything that is pending is due at once.
-    Flush,
-    /// The store has done a batch: one outcome for each entry, in the same order.
-    Answered {
-        /// Which batch.
-        batch: BatchId,
-        /// What became of its entries.
-        outcomes: Vec<Outcome>,
-    },
-    /// The store has not done a batch, or nobody knows.
-    Failed {
-        /// Which batch.
-        batch: BatchId,
-        /// Why.
-        failure: Failure,
-    },
-    /// Time has passed.
-    Tick,
-}
-
-/// What became of one entry.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// It is durable.
-    Stored,
-    /// The store holds a newer version, and kept it.
-    Superseded {
-        /// That version.
-        found: Version,
-    },
-    /// The store will never take it.
-    Refused {
-        /// Why, for a person.
-        reason: String,
-    },
-}
-
-/// Why a batch was not done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// Not now, or nobody knows: the same again may succeed.
-    Unavailable {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// Something in it will never be taken, and the store does not say what.
-    Refused {
-        /// Why, for a person.
-        reason: String,
-    },
-    /// A later epoch owns the partition.
-    Fenced {
-        /// That epoch.
-        by: Epoch,
-    },
-}
-
-/// What a queue wants done.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
-    /// Write these, and answer with the batch's id. Versions are the newest at this moment: encode
-    /// each entity before anything else changes it. Records come first, then dead letters.
-    Write {
-        /// The id to answer with.
-        batch: BatchId,
-        /// At most one of each entity.
-        entries: Vec<Entry>,
-    },
-    /// The row holds this version.
-    Stored {
-        /// The entity.
-        entity: EntityId,
-        /// The durable version.
-        version: Version,
-    },
-    /// The store refused this version for good, and holds it as a dead letter: it is as durable as
-    /// a row.
-    Parked {
-        /// The entity.
-        entity: EntityId,
-        /// The durable version.
-        version: Version,
-        /// Why, for a person.
-        parking: Parking,
-    },
-    /// A write failed and is tried again.
-    Retrying {
-        /// Failures in a row so far.
-        failures: u32,
-        /// When: after this time.
-        after: Duration,
-        /// Why it failed, for a person.
-        reason: String,
-    },
-    /// The watermark has grown: everything at or under it is durable, in rows or dead letters.
-    Persisted {
-        /// The watermark.
-        seq: Seq,
-    },
-    /// A later epoch owns the partition: it must stop here, and nothing is written any more.
-    Fenced {
-        /// That epoch.
-        by: Epoch,
-    },
-    /// An invariant is broken: the partition must stop here, and nothing is written any more.
-    Violated(Violation),
-}
-
-/// One entity in a batch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Entry {
-    /// Whose newest state is to be written.
-    pub(crate) entity: EntityId,
-    /// Its version.
-    pub(crate) version: Version,
-    /// If it is to be written as a dead letter: why.
-    pub(crate) parking: Option<Parking>,
-}
-
-/// Why a record becomes a dead letter.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Parking {
-    /// The store's reason, for a person.
-    pub(crate) reason: String,
-    /// How often this version was tried as a record.
-    pub(crate) attempts: u32,
-    /// How often its dead letter was refused.
-    pub(crate) refusals: u32,
-}
 
 /// The write-behind queue of one partition in one epoch.
 #[derive(Debug)]
@@ -545,43 +388,5 @@ impl WriteBehind {
             invariant!(PendingOrdered, !is_idle || self.again.is_empty(), "{:?}", self.again);
         }
         Ok(())
-    }
-}
-
-impl Config {
-    /// From this age of the oldest pending change on nothing waits for its delay.
-    fn hurry_after(&self) -> Duration {
-        self.pending_age_max / 2
-    }
-}
-
-/// A batch that is being filled up to its bounds.
-struct Filling {
-    entries: Vec<Entry>,
-    bytes: u64,
-    records_max: usize,
-    bytes_max: u64,
-}
-
-impl Filling {
-    fn new(config: &Config) -> Filling {
-        Filling {
-            entries: Vec::new(),
-            bytes: 0,
-            records_max: config.batch_records_max,
-            bytes_max: config.batch_bytes_max,
-        }
-    }
-
-    /// Takes the entity if there is room. The first one always fits.
-    fn add(&mut self, pending: &mut PendingSet, entity: EntityId) -> bool {
-        let bytes = self.bytes.saturating_add(pending.bytes_of(entity));
-        let fits = self.entries.is_empty()
-            || (self.entries.len() < self.records_max && bytes <= self.bytes_max);
-        if fits && let Some(entry) = pending.take(entity) {
-            self.entries.push(entry);
-            self.bytes = bytes;
-        }
-        fits
     }
 }

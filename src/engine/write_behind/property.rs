@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::engine::id::Version;
+use crate::engine::replica::primary::Change;
 
 const CONFIG: Config = Config {
     batch_records_max: 3,
@@ -361,6 +363,10 @@ proptest! {
         prop_assert_eq!(world.queue.persisted(), world.last_version.position.seq);
         prop_assert_eq!(world.queue.next_deadline(), None);
     }
+}
+
+proptest! {
+    #![proptest_config(config(50))]
 
     #[test]
     fn the_same_events_and_seed_give_the_same_effects(ops in ops()) {
@@ -371,10 +377,6 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
-}
-
-proptest! {
-    #![proptest_config(config(30))]
 
     #[test]
     fn bisecting_ends_as_soon_as_halving_can(

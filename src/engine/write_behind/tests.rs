@@ -1,6 +1,8 @@
 //! The rules of the queue, one by one. Times are milliseconds since the start.
 
 use super::*;
+use crate::engine::id::{Epoch, Version};
+use crate::engine::replica::primary::Change;
 
 const SECOND: u64 = 1_000;
 
