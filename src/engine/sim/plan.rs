@@ -59,6 +59,36 @@ pub(super) struct NetFaults {
 
 impl Plan {
     pub(super) fn draw(random: &mut Random) -> Plan {
+        let plan = Plan::draw_any(random);
+        if random.percent(10) { plan.hot(random) } else { plan }
+    }
+
+    /// A few counters that change all the time, and nothing that keeps the store from being prompt.
+    fn hot(self, random: &mut Random) -> Plan {
+        Plan {
+            counters: random.pick(&[1, 2]),
+            delay: Duration::from_millis(random.pick(&[20, 50])),
+            clients: 3,
+            client_asks: 60,
+            think_max: 20,
+            queue: write_behind::Config {
+                pending_records_max: 1_000,
+                pending_bytes_max: 1_000_000,
+                ..self.queue
+            },
+            store: StoreFaults {
+                latency_max: 5,
+                fails_percent: 0,
+                tears_percent: 0,
+                poison_every: 0,
+                ..self.store
+            },
+            crashes: 0,
+            ..self
+        }
+    }
+
+    fn draw_any(random: &mut Random) -> Plan {
         let has_clients = random.percent(85);
         let has_source = !has_clients || random.percent(60);
         Plan {

@@ -411,7 +411,8 @@ proptest! {
                             let failure = Failure::Refused { reason: "poison".to_owned() };
                             Event::Failed { batch, failure }
                         } else {
-                            Event::Answered { batch, outcomes: vec![Outcome::Stored; entries.len()] }
+                            let outcomes = vec![Outcome::Stored; entries.len()];
+                            Event::Answered { batch, outcomes }
                         };
                         queue.step(now, event, &mut effects);
                     }

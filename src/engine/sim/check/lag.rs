@@ -12,7 +12,7 @@ use crate::engine::sim::plan::Plan;
 use crate::engine::sim::store::{Named, RowKey, Store};
 
 /// For commits that must wait for others.
-const SLACK: Duration = Duration::from_millis(200);
+const SLACK: Duration = Duration::from_millis(100);
 
 pub(super) struct Lag {
     plan: Plan,
