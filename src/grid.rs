@@ -6,7 +6,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::config::{Durability, EntityOptions, Limits};
@@ -19,12 +18,11 @@ use crate::runtime::client_session::DurableSession;
 use crate::runtime::clock::Clock;
 use crate::runtime::error::{LeaveError, PersistError, SessionError, StartError};
 use crate::runtime::node::{Node, Plan};
-use crate::runtime::processing_unit::{CloseSession, ListDeadLetters, OpenSession};
 use crate::runtime::registry::Registry;
 use crate::runtime::router::Router;
 use crate::runtime::shutdown;
 use crate::runtime::threads::Threads;
-use crate::store::Store;
+use crate::store::{self, Store};
 
 /// A running grid. Clones are the same grid.
 ///
@@ -70,7 +68,7 @@ impl Grid {
         if !self.node.0.has_store() {
             return Err(PersistError::NoStore);
         }
-        if self.node.0.persisted().await { Ok(()) } else { Err(PersistError::Unavailable) }
+        self.router().persisted().await
     }
 
     /// Opens a durable session, for a source that can replay: a file, a log, a queue. Its asks are
@@ -84,17 +82,9 @@ impl Grid {
     pub async fn session(&self, name: &str) -> Result<Session, SessionError> {
         let id = SessionId(xxh3_128(name.as_bytes()));
         let router = self.router();
-        let mut waits = Vec::with_capacity(router.units().len());
-        for unit in router.units() {
-            let (opened, wait) = oneshot::channel();
-            unit.do_send(OpenSession { session: id, durable: true, opened });
-            waits.push(wait);
-        }
-        let mut openings = Vec::with_capacity(waits.len());
-        for wait in waits {
-            openings.push(wait.await.map_err(|_| SessionError::Unavailable)?.opening);
-        }
-        let session = Arc::new(DurableSession::new(id, openings));
+        let window_max = router.registry.limits.session_window_max;
+        let openings = router.open_everywhere(id).await?;
+        let session = Arc::new(DurableSession::new(id, openings, window_max));
         router.add_durable(Arc::clone(&session));
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
@@ -105,18 +95,16 @@ impl Grid {
     /// # Errors
     /// When the grid has ended.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, PersistError> {
-        let mut letters = Vec::new();
-        for unit in self.router().units() {
-            let found = unit.send(ListDeadLetters).await.map_err(|_| PersistError::Unavailable)?;
-            letters.extend(found.into_iter().map(|(key, letter)| DeadLetter {
-                entity_type: letter.row.key.entity_type.into(),
-                key,
-                version: letter.row.version,
-                reason: letter.reason,
-                attempts: letter.attempts,
-                parked_at: letter.parked_at,
-            }));
-        }
+        let found = self.router().dead_letters().await?;
+        let letter = |(key, letter): (String, store::DeadLetter)| DeadLetter {
+            entity_type: letter.row.key.entity_type.into(),
+            key,
+            version: letter.row.version,
+            reason: letter.reason,
+            attempts: letter.attempts,
+            parked_at: letter.parked_at,
+        };
+        let mut letters: Vec<DeadLetter> = found.into_iter().map(letter).collect();
         letters.sort_by(|a, b| (&a.entity_type, &a.key).cmp(&(&b.entity_type, &b.key)));
         Ok(letters)
     }
@@ -196,8 +184,8 @@ pub struct Session {
 }
 
 impl Session {
-    /// The id of the source's request `number`, from 1. Numbers may run ahead of the checkpoint by
-    /// [`Limits::session_window_max`].
+    /// The id of the source's request `number`, from 1. Asks whose numbers are more than
+    /// [`Limits::session_window_max`] ahead of the checkpoint wait for it.
     #[must_use]
     pub fn request(&self, number: u64) -> RequestId {
         RequestId { session: self.session.id(), number }
@@ -217,16 +205,7 @@ impl Session {
     pub async fn close(self) -> Result<(), SessionError> {
         let session = self.session.id();
         self.router.remove_durable(session);
-        let mut waits = Vec::with_capacity(self.router.units().len());
-        for unit in self.router.units() {
-            let (closed, wait) = oneshot::channel();
-            unit.do_send(CloseSession { session, closed });
-            waits.push(wait);
-        }
-        for wait in waits {
-            wait.await.map_err(|_| SessionError::Unavailable)?;
-        }
-        Ok(())
+        self.router.close_everywhere(session).await
     }
 }
 

@@ -46,7 +46,7 @@ const NEVER: u64 = u64::MAX;
 
 /// The metrics of one grid.
 pub(crate) struct GridMetrics {
-    kinds: Vec<KindMetrics>,
+    kinds: Vec<TypeMetrics>,
     pending_records: Gauge,
     pending_bytes: Gauge,
     oldest_pending: Gauge,
@@ -61,7 +61,7 @@ pub(crate) struct GridMetrics {
     oldest_at: Vec<AtomicU64>,
 }
 
-struct KindMetrics {
+struct TypeMetrics {
     outcomes: [Counter; OUTCOMES.len()],
     seconds: Histogram,
     panics: Counter,
@@ -71,7 +71,7 @@ impl GridMetrics {
     pub(crate) fn new(kinds: &[&'static str], partitions: u16) -> GridMetrics {
         describe();
         GridMetrics {
-            kinds: kinds.iter().map(|name| KindMetrics::new(name)).collect(),
+            kinds: kinds.iter().map(|name| TypeMetrics::new(name)).collect(),
             pending_records: gauge!(PENDING_RECORDS),
             pending_bytes: gauge!(PENDING_BYTES),
             oldest_pending: gauge!(OLDEST_PENDING),
@@ -106,9 +106,9 @@ impl GridMetrics {
     }
 }
 
-impl KindMetrics {
-    fn new(entity: &'static str) -> KindMetrics {
-        KindMetrics {
+impl TypeMetrics {
+    fn new(entity: &'static str) -> TypeMetrics {
+        TypeMetrics {
             outcomes: OUTCOMES
                 .map(|outcome| counter!(REQUESTS, "entity" => entity, "outcome" => outcome)),
             seconds: histogram!(REQUEST_SECONDS, "entity" => entity),

@@ -150,7 +150,9 @@ impl Answers {
         self.sessions.retain_mut(|kept| match sessions.open.get(&kept.session) {
             Some(open) if open.opening == kept.opening => {
                 kept.forget(open.floor);
-                !kept.answers.is_empty()
+                // Without answers, the floor alone must outlive a crash: until the session's own
+                // row says so, this is the only place that knows what was forgotten.
+                !kept.answers.is_empty() || (open.durable && kept.floor > open.stored_floor)
             }
             _ => false,
         });
@@ -202,6 +204,8 @@ pub(crate) struct Session {
     pub opening: Position,
     /// It asks for nothing at or under this number again.
     pub floor: u64,
+    /// The floor that its own row in the store says; the floor itself where there is no store.
+    pub(crate) stored_floor: u64,
     /// Kept until it is closed, however long it is silent.
     pub durable: bool,
     /// Partition time of its newest ask.
@@ -262,7 +266,8 @@ impl Sessions {
         if self.open.len() >= self.limits.sessions_max {
             return Err(Refusal::Full);
         }
-        let opened = Session { opening: position, floor: 0, durable, used_at: now };
+        let opened =
+            Session { opening: position, floor: 0, stored_floor: 0, durable, used_at: now };
         self.open.insert(session, opened);
         Ok((opened, true))
     }
@@ -302,6 +307,20 @@ impl Sessions {
             !session.durable && now.saturating_since(session.used_at) > self.limits.idle_after
         };
         self.open.iter().filter(|(_, session)| is_idle(session)).map(|(id, _)| *id).collect()
+    }
+
+    /// Durable sessions whose own row is to be written again, for its floor, ascending.
+    #[must_use]
+    pub(crate) fn behind(&self) -> Vec<SessionId> {
+        let is_behind = |session: &Session| session.durable && session.floor > session.stored_floor;
+        self.open.iter().filter(|(_, session)| is_behind(session)).map(|(id, _)| *id).collect()
+    }
+
+    /// The session's own row, with this floor, is durable.
+    pub(crate) fn floor_stored(&mut self, session: SessionId, floor: u64) {
+        if let Some(open) = self.open.get_mut(&session) {
+            open.stored_floor = open.stored_floor.max(floor);
+        }
     }
 
     /// The session as this partition knows it.

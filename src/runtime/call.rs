@@ -46,10 +46,12 @@ pin_project! {
     }
 }
 
+type Admission<E, M> = Pin<Box<dyn Future<Output = Result<Sent<E, M>, AskError<M>>> + Send>>;
+
 enum State<E: Entity, M: MessageTo<E>> {
     Start(Call<E, M>),
     /// Waiting for a place, or for a session.
-    Admitting(Pin<Box<dyn Future<Output = Result<Sent<E, M>, AskError<M>>> + Send>>),
+    Admitting(Admission<E, M>),
     Sent(Sent<E, M>),
     Over,
 }

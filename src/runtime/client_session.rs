@@ -134,12 +134,16 @@ pub(crate) struct DurableSession {
     id: SessionId,
     /// By partition.
     openings: Vec<Position>,
+    window_max: u64,
     floor: AtomicU64,
+    /// The floor has risen.
+    pub(crate) room: Notify,
 }
 
 impl DurableSession {
-    pub(crate) fn new(id: SessionId, openings: Vec<Position>) -> DurableSession {
-        DurableSession { id, openings, floor: AtomicU64::new(0) }
+    pub(crate) fn new(id: SessionId, openings: Vec<Position>, window_max: u64) -> DurableSession {
+        let (floor, room) = (AtomicU64::new(0), Notify::new());
+        DurableSession { id, openings, window_max, floor, room }
     }
 
     pub(crate) fn id(&self) -> SessionId {
@@ -148,18 +152,23 @@ impl DurableSession {
 
     pub(crate) fn raise_floor(&self, floor: u64) {
         self.floor.fetch_max(floor, Ordering::Relaxed);
+        self.room.notify_waiters();
     }
 
+    /// The request, unless it is too far ahead of what the source has checkpointed.
     pub(crate) fn numbered(
         &self,
         number: u64,
         partition: PartitionId,
         message: u32,
-    ) -> Option<Numbered> {
-        let opening = *self.openings.get(usize::from(partition.0))?;
+    ) -> Result<Numbered, NoNumber> {
         let floor = self.floor.load(Ordering::Relaxed);
+        if number.saturating_sub(floor) > self.window_max {
+            return Err(NoNumber::Full);
+        }
+        let opening = self.openings.get(usize::from(partition.0)).ok_or(NoNumber::NotOpen)?;
         let request = RequestId { session: self.id, number };
-        Some(Numbered { request, opening, floor, message })
+        Ok(Numbered { request, opening: *opening, floor, message })
     }
 }
 

@@ -89,7 +89,7 @@ pub(crate) trait AnyEntities {
     fn forget_removed(&mut self, slot: u32, version: Version) -> bool;
     /// Notes the deletion of a removed entity whose answers nobody may ask for any more. Returns
     /// whether it is still to be looked after.
-    fn bury(&mut self, slot: u32, execution: &mut Execution<'_>) -> bool;
+    fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool;
     /// The key, for a person.
     fn describe(&self, slot: u32) -> String;
     fn version(&self, slot: u32) -> Version;
@@ -229,7 +229,7 @@ impl<E: Entity> Entities<E> {
         changed: bool,
         answer: Option<(&Numbered, Outcome)>,
         floor: u64,
-        execution: &mut Execution<'_>,
+        execution: &mut Execution,
     ) -> (EntityId, Version) {
         let id = self.id(slot);
         let known = &mut self.slots[slot as usize];
@@ -330,7 +330,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
         has_answers
     }
 
-    fn bury(&mut self, slot: u32, execution: &mut Execution<'_>) -> bool {
+    fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool {
         let Some(known) = self.slots.get_mut(slot as usize) else { return false };
         if !matches!(known.state, State::Absent) {
             return false;
@@ -338,7 +338,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if known.answers.is_empty() {
             return true; // its deletion is on the way
         }
-        if !known.answers.prune(execution.sessions) {
+        if !known.answers.prune(&execution.sessions) {
             self.note(slot, true, None, 0, execution);
         }
         true

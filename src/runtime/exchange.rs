@@ -1,8 +1,8 @@
 //! One ask between its caller and its processing unit.
 //!
 //! Both sides hold the exchange; whoever moves it first out of a stage decides. A caller whose
-//! deadline comes while the message is still queued takes it back, and it certainly never runs; once
-//! the unit has claimed it, the caller can only hear that the outcome is indeterminate.
+//! deadline comes while the message is still queued takes it back, and it certainly never runs.
+//! Once the unit has claimed it, the caller can only hear that the outcome is indeterminate.
 
 use std::any::Any;
 use std::mem;
@@ -70,7 +70,7 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn key(&self) -> &dyn Any;
     fn key_hash(&self, entities: &dyn Any) -> u64;
     /// Runs it and leaves its answer with `execution`.
-    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution<'_>);
+    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
     /// Gives the held answer to the caller; returns its outcome's name.
     fn release(&self) -> &'static str;
     /// Ends it without an answer: not done if it has not begun, indeterminate otherwise.
@@ -204,7 +204,7 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         &self,
         entities: &Entities<E>,
         slot: Option<u32>,
-        execution: &mut Execution<'_>,
+        execution: &mut Execution,
     ) -> Result<u64, Reply<M>> {
         let Some(numbered) = &self.numbered else { return Ok(0) };
         let request = numbered.request;
@@ -240,7 +240,7 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         entities: &mut Entities<E>,
         slot: Option<u32>,
         message: M,
-        execution: &mut Execution<'_>,
+        execution: &mut Execution,
     ) -> Reply<M> {
         let mut fresh = None;
         let entity = match entities.look(slot)? {
@@ -259,10 +259,10 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         entities: &mut Entities<E>,
         message: M,
         floor: u64,
-        execution: &mut Execution<'_>,
+        execution: &mut Execution,
     ) -> (Reply<M>, EntityId, Version) {
         let slot = entities.insert(&self.target.key);
-        let (time, limits) = (execution.time, execution.limits);
+        let (time, limits) = (execution.time, execution.limits());
         let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
             let request = self.numbered.map(|numbered| numbered.request);
             let mut cx = Context::new(&self.target.key, time, request);
@@ -321,7 +321,7 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         entities.downcast_ref::<Entities<E>>().map_or(0, |known| known.hash(&self.target.key))
     }
 
-    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution<'_>) {
+    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution) {
         let entities: &mut Entities<E> =
             entities.downcast_mut().expect("the kind's entities are of the ask's type");
         let slot = entities.find(&self.target.key);

@@ -14,6 +14,7 @@ use crate::engine::replica::primary::{Answer, Change, Ticket};
 
 use super::exchange::AnyAsk;
 use super::held::Held;
+use super::registry::Registry;
 
 /// Bytes that a row has beside its state: key, version, names. An estimate, for the bounds.
 const ROW_OVERHEAD_BYTES: u64 = 128;
@@ -35,26 +36,49 @@ impl Batch {
     }
 }
 
-/// What a handler's run needs of its processing unit.
-pub(crate) struct Execution<'a> {
-    /// Where the batch will be.
+/// What handlers of one partition work on, beside the entities.
+pub(crate) struct Execution {
+    /// Where the batch under way will be.
     pub(crate) position: Position,
-    /// Partition time of the batch.
+    /// Partition time of the batch under way.
     pub(crate) time: Timestamp,
     pub(crate) has_store: bool,
-    pub(crate) limits: &'a Limits,
-    pub(crate) sessions: &'a mut Sessions,
-    pub(crate) batch: &'a mut Batch,
-    pub(crate) held: &'a mut Slab<Held>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) sessions: Sessions,
+    pub(crate) batch: Batch,
+    pub(crate) held: Slab<Held>,
     /// Removed entities that something is still known of.
-    pub(crate) removed: &'a mut BTreeSet<EntityId>,
-    /// Handlers that panicked.
+    pub(crate) removed: BTreeSet<EntityId>,
+    /// Handlers that panicked, and asks that nobody waited for any more; taken by the unit.
     pub(crate) panics: u64,
-    /// Asks that nobody waited for any more.
     pub(crate) given_up: u32,
 }
 
-impl Execution<'_> {
+impl Execution {
+    pub(crate) fn new(
+        registry: Arc<Registry>,
+        has_store: bool,
+        sessions: Sessions,
+        removed: BTreeSet<EntityId>,
+    ) -> Execution {
+        Execution {
+            position: Position::default(),
+            time: Timestamp::default(),
+            has_store,
+            registry,
+            sessions,
+            batch: Batch::default(),
+            held: Slab::new(),
+            removed,
+            panics: 0,
+            given_up: 0,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.registry.limits
+    }
+
     /// Notes that an entity has changed. Several changes in one batch are one, the last.
     /// `noted_at` is the entity's place in the batch if `version` is of this batch, and is kept so.
     pub(crate) fn note(

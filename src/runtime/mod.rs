@@ -8,6 +8,7 @@
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;
+mod control;
 mod entities;
 pub(crate) mod error;
 pub(crate) mod exchange;
@@ -16,7 +17,7 @@ mod held;
 mod lane;
 pub(crate) mod node;
 mod persistence;
-pub(crate) mod processing_unit;
+mod processing_unit;
 mod recovery;
 pub(crate) mod registry;
 pub(crate) mod router;

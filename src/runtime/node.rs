@@ -19,7 +19,7 @@ use super::error::{LeaveError, StartError};
 use super::exchange::AnyAsk;
 use super::lane::Lane;
 use super::persistence::Persistence;
-use super::processing_unit::{CountPending, Persist, ProcessingUnit};
+use super::processing_unit::ProcessingUnit;
 use super::recovery;
 use super::registry::Registry;
 use super::router::{Admissions, Router};
@@ -154,7 +154,7 @@ impl Node {
         let drained = tokio::select! {
             biased;
             () = self.drain() => Ok(()),
-            () = clock.sleep_until(deadline) => Err(self.count_pending().await),
+            () = clock.sleep_until(deadline) => Err(self.router.count_pending().await),
         };
         let is_whole = self.end().await;
         let result = match drained {
@@ -179,21 +179,6 @@ impl Node {
         self.stop.send_replace(true);
     }
 
-    /// Resolves when everything acknowledged before is durable; false if that can no longer be.
-    pub(crate) async fn persisted(&self) -> bool {
-        let mut waits = Vec::with_capacity(self.router.units().len());
-        for unit in self.router.units() {
-            let (persisted, wait) = oneshot::channel();
-            unit.do_send(Persist(persisted));
-            waits.push(wait);
-        }
-        let mut all = true;
-        for wait in waits {
-            all &= wait.await.is_ok();
-        }
-        all
-    }
-
     pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
     }
@@ -203,16 +188,9 @@ impl Node {
             self.router.admissions.take_all(PartitionId(partition)).await;
         }
         if self.store.is_some() {
-            self.persisted().await;
+            // An end that comes first is noticed by whoever waits for this.
+            let _ = self.router.persisted().await;
         }
-    }
-
-    async fn count_pending(&self) -> usize {
-        let mut pending = 0;
-        for unit in self.router.units() {
-            pending += unit.send(CountPending).await.unwrap_or(0);
-        }
-        pending
     }
 
     /// Stops all threads and closes the store. Returns false if one of them had panicked.

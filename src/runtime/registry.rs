@@ -10,7 +10,7 @@ use crate::entity::Entity;
 use super::entities::{AnyEntities, Entities};
 
 /// One entity type.
-pub(crate) struct Kind {
+pub(crate) struct RegisteredType {
     pub(crate) name: &'static str,
     pub(crate) options: EntityOptions,
     make: fn(u16, EntityOptions) -> Box<dyn AnyEntities>,
@@ -21,7 +21,7 @@ pub(crate) struct Registry {
     pub(crate) limits: Limits,
     /// How long an ask waits that says nothing of it.
     pub(crate) default_deadline: Duration,
-    pub(crate) kinds: Vec<Kind>,
+    pub(crate) kinds: Vec<RegisteredType>,
     by_type: HashMap<TypeId, u16>,
     /// Types whose rows are left alone.
     pub(crate) retired: BTreeSet<String>,
@@ -47,7 +47,7 @@ impl Registry {
             return false;
         }
         let index = u16::try_from(self.kinds.len()).expect("fewer entity types than 2^16");
-        self.kinds.push(Kind { name: E::NAME, options, make: make::<E> });
+        self.kinds.push(RegisteredType { name: E::NAME, options, make: make::<E> });
         self.by_type.insert(TypeId::of::<E>(), index);
         true
     }
@@ -66,7 +66,8 @@ impl Registry {
 
     /// Room for the entities of one partition, type by type.
     pub(crate) fn make_all(&self) -> Vec<Box<dyn AnyEntities>> {
-        let make = |(index, kind): (usize, &Kind)| (kind.make)(index as u16, kind.options);
+        let make =
+            |(index, kind): (usize, &RegisteredType)| (kind.make)(index as u16, kind.options);
         self.kinds.iter().enumerate().map(make).collect()
     }
 }

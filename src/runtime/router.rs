@@ -200,15 +200,17 @@ impl Router {
                     Err(NoNumber::NotOpen | NoNumber::Full) => Err(NotIn::NotNow),
                 }
             }
-            Which::Given(request) => {
-                let numbered = if self.is_own(request, partition) {
-                    self.own_session(partition).again(request, message)
-                } else {
-                    let sessions = self.durable();
-                    let session = sessions.get(&request.session);
-                    session.and_then(|s| s.numbered(request.number, partition, message))
-                };
+            Which::Given(request) if self.is_own(request, partition) => {
+                let numbered = self.own_session(partition).again(request, message);
                 numbered.map(Some).ok_or(NotIn::Expired(request))
+            }
+            Which::Given(request) => {
+                let session = self.durable(request.session).ok_or(NotIn::Expired(request))?;
+                match session.numbered(request.number, partition, message) {
+                    Ok(numbered) => Ok(Some(numbered)),
+                    Err(NoNumber::Full) => Err(NotIn::NotNow),
+                    Err(NoNumber::NotOpen) => Err(NotIn::Expired(request)),
+                }
             }
         }
     }
@@ -219,11 +221,17 @@ impl Router {
         which: Which,
         target: (u16, PartitionId),
     ) -> Result<Option<Numbered>, NotIn> {
-        let session = self.own_session(target.1);
+        let own = self.own_session(target.1);
+        let durable = match which {
+            Which::Given(request) => self.durable(request.session),
+            Which::Fresh | Which::Unnumbered => None,
+        };
+        let room = durable.as_ref().map_or(&own.room, |durable| &durable.room);
         loop {
-            let room = session.room.notified();
+            // Made before it is tried, so that no rise of the floor in between is missed.
+            let risen = room.notified();
             match self.try_number::<M>(which, target) {
-                Err(NotIn::NotNow) if session.is_open() => room.await,
+                Err(NotIn::NotNow) if durable.is_some() || own.is_open() => risen.await,
                 Err(NotIn::NotNow) => self.open_own_session(target.1).await?,
                 done => return done,
             }
@@ -261,10 +269,9 @@ impl Router {
         sessions.remove(&session);
     }
 
-    pub(crate) fn durable(
-        &self,
-    ) -> std::sync::RwLockReadGuard<'_, HashMap<SessionId, Arc<DurableSession>>> {
-        self.durable_sessions.read().unwrap_or_else(PoisonError::into_inner)
+    fn durable(&self, session: SessionId) -> Option<Arc<DurableSession>> {
+        let sessions = self.durable_sessions.read().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&session).cloned()
     }
 
     async fn open_own_session(&self, partition: PartitionId) -> Result<(), NotIn> {
@@ -285,4 +292,16 @@ impl Router {
 /// What a recorded answer knows of its message: a hash of the wire name. Frozen.
 fn message_hash(name: &str) -> u32 {
     (xxh3_64(name.as_bytes()) & 0xffff_ffff) as u32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Stored answers are compared by these: they never change.
+    #[test]
+    fn golden_hashes_of_wire_names() {
+        assert_eq!(message_hash("add"), 1070763648);
+        assert_eq!(message_hash("clear"), 2332578039);
+    }
 }

@@ -36,6 +36,8 @@ struct Slot {
     version: Version,
     time: Timestamp,
     noted_at: usize,
+    /// The floor in its newest row.
+    written_floor: u64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -52,12 +54,7 @@ impl SessionRows {
     }
 
     /// Notes in the batch that a session was opened, closed or dropped.
-    pub(crate) fn note(
-        &mut self,
-        session: SessionId,
-        delay: Duration,
-        execution: &mut Execution<'_>,
-    ) {
+    pub(crate) fn note(&mut self, session: SessionId, delay: Duration, execution: &mut Execution) {
         let slot = self.insert(session);
         let known = &mut self.slots[slot as usize];
         let id = EntityId { kind: SESSIONS, slot };
@@ -76,8 +73,8 @@ impl SessionRows {
     }
 
     /// The session's newest change as a row; a closed session is a deletion.
-    pub(crate) fn row(&self, slot: u32, sessions: &Sessions) -> Row {
-        let slot = &self.slots[slot as usize];
+    pub(crate) fn row(&mut self, slot: u32, sessions: &Sessions) -> Row {
+        let slot = &mut self.slots[slot as usize];
         let key = Bytes::copy_from_slice(&slot.session.0.to_be_bytes());
         let record = sessions.session(slot.session).map(|session| {
             let state = State {
@@ -86,6 +83,7 @@ impl SessionRows {
                 durable: session.durable,
                 used_at: session.used_at,
             };
+            slot.written_floor = session.floor;
             let mut bytes = Vec::new();
             codec::encode_into(&state, &mut bytes).expect("numbers have an encoding");
             let change = Change::State(SCHEMA, Bin(&bytes));
@@ -113,7 +111,8 @@ impl SessionRows {
         let state: State = codec::decode(bytes.0)?;
         let opening = Position { epoch: Epoch(state.opening.0), seq: Seq(state.opening.1) };
         let State { floor, durable, used_at, .. } = state;
-        sessions.restore(session, Session { opening, floor, durable, used_at });
+        let stored_floor = floor;
+        sessions.restore(session, Session { opening, floor, stored_floor, durable, used_at });
         let slot = self.insert(session);
         let known = &mut self.slots[slot as usize];
         known.version = row.version;
@@ -121,10 +120,14 @@ impl SessionRows {
         Ok(())
     }
 
-    /// Forgets a closed session, now that the store knows.
-    pub(crate) fn forget_closed(&mut self, slot: u32, version: Version, sessions: &Sessions) {
+    /// The store has a session's newest row: its floor counts, and a closed one is forgotten.
+    pub(crate) fn stored(&mut self, slot: u32, version: Version, sessions: &mut Sessions) {
         let Some(known) = self.slots.get(slot as usize) else { return };
-        if known.version <= version && sessions.session(known.session).is_none() {
+        if known.version > version {
+            return;
+        }
+        sessions.floor_stored(known.session, known.written_floor);
+        if sessions.session(known.session).is_none() {
             self.by_session.remove(&known.session);
             self.slots.remove(slot as usize);
         }
@@ -137,7 +140,8 @@ impl SessionRows {
     fn insert(&mut self, session: SessionId) -> u32 {
         *self.by_session.entry(session).or_insert_with(|| {
             let (version, time) = (Version::default(), Timestamp::default());
-            let slot = self.slots.insert(Slot { session, version, time, noted_at: 0 });
+            let slot =
+                self.slots.insert(Slot { session, version, time, noted_at: 0, written_floor: 0 });
             u32::try_from(slot).expect("sessions are bounded far below 2^32")
         })
     }

@@ -292,3 +292,93 @@ impl<'de: 'a, 'a> Deserialize<'de> for Bin<'a> {
         <&[u8]>::deserialize(deserializer).map(Bin)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::execution::Numbered;
+    use crate::engine::id::RequestId;
+
+    fn answers() -> Answers {
+        let mut answers = Answers::new();
+        let opening = Position { epoch: Epoch(2), seq: Seq(9) };
+        let mut record = |number, outcome| {
+            let request = RequestId { session: SessionId(0x0102), number };
+            answers.record(&Numbered { request, opening, floor: 0, message: 77 }, 3, outcome);
+        };
+        record(4, Outcome::Reply([0xc0].into()));
+        record(5, Outcome::Panicked("boom".into()));
+        record(6, Outcome::TooLarge { what: "state".into(), bytes: 20, max_bytes: 10 });
+        answers
+    }
+
+    fn golden(change: &Change<'_>, answers: &Answers) -> Vec<u8> {
+        let version = Version::new(2, 10, 1);
+        encode("cart", b"alice\0\0", version, Timestamp::from_micros(1_000_000), change, answers)
+    }
+
+    /// What is stored must be readable for ever: if one of these fails, it is the code that is
+    /// wrong.
+    #[test]
+    fn golden_bytes_never_change() {
+        let state = golden(&Change::State(1, Bin(&[0x81, 0xa1, b'n', 7])), &answers());
+        let removed = golden(&Change::Removed, &Answers::new());
+        let changes = golden(&Change::Changes(vec![Bin(&[1]), Bin(&[2, 3])]), &Answers::new());
+        let hex = |bytes: &[u8]| bytes.iter().map(|b| format!("{b:02x}")).collect::<String>();
+        compare("state", &hex(&state), GOLDEN_STATE);
+        compare("removed", &hex(&removed), GOLDEN_REMOVED);
+        compare("changes", &hex(&changes), GOLDEN_CHANGES);
+        for bytes in [&state, &removed, &changes] {
+            let record = decode(bytes).unwrap();
+            assert_eq!(record.version, Version::new(2, 10, 1));
+            assert_eq!((record.entity_type, record.key), ("cart", &b"alice\0\0"[..]));
+        }
+        assert_eq!(decode(&state).unwrap().answers, answers());
+    }
+
+    #[test]
+    fn damage_is_noticed_wherever_it_is() {
+        let whole = golden(&Change::State(1, Bin(&[7; 40])), &answers());
+        for at in 0..whole.len() {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 0x10;
+            assert!(decode(&damaged).is_err(), "a flipped bit in byte {at} was not noticed");
+            assert!(decode(&whole[..at]).is_err(), "{at} bytes of {} were enough", whole.len());
+        }
+    }
+
+    #[test]
+    fn what_a_later_build_adds_is_refused_and_not_dropped() {
+        // As a later build would write it, with one message in the outbox.
+        let whole = golden(&Change::Removed, &Answers::new());
+        let empty = b"\xa6outbox\x90";
+        let at = whole.windows(empty.len()).position(|bytes| bytes == empty).unwrap();
+        let mut later = whole[..at].to_vec();
+        later.extend_from_slice(b"\xa6outbox\x91\x01");
+        later.extend_from_slice(&whole[at + empty.len()..]);
+        let crc = crc32fast::hash(&later[VERSION_AT..]);
+        later[CRC_AT..VERSION_AT].copy_from_slice(&crc.to_be_bytes());
+        assert!(decode(&later).unwrap_err().to_string().contains("record body"));
+    }
+
+    fn compare(what: &str, found: &str, golden: &str) {
+        assert_eq!(found, golden.replace(char::is_whitespace, ""), "{what}");
+    }
+
+    const GOLDEN_STATE: &str = "
+        4653544e01810d95470000000000000002000000000000000a0000000188a474797065a463617274
+        a36b6579c407616c6963650000a474696d65ce000f4240a66368616e676581a573746174659201c4
+        0481a16e07a873657373696f6e739184a773657373696f6ec4100000000000000000000000000000
+        0102a76f70656e696e67920209a5666c6f6f7203a7616e73776572739393044d81a57265706c79c4
+        01c093054d81a870616e69636b6564a4626f6f6d93064d81a9746f6f5f6c6172676593a573746174
+        65140aa66f7574626f7890a972656d696e6465727390aa657870697265735f6174c0";
+    const GOLDEN_REMOVED: &str = "
+        4653544e0171b484fd0000000000000002000000000000000a0000000188a474797065a463617274
+        a36b6579c407616c6963650000a474696d65ce000f4240a66368616e6765a772656d6f766564a873
+        657373696f6e7390a66f7574626f7890a972656d696e6465727390aa657870697265735f6174c0";
+    const GOLDEN_CHANGES: &str = "
+        4653544e0142cbac530000000000000002000000000000000a0000000188a474797065a463617274
+        a36b6579c407616c6963650000a474696d65ce000f4240a66368616e676581a76368616e67657392
+        c40101c4020203a873657373696f6e7390a66f7574626f7890a972656d696e6465727390aa657870
+        697265735f6174c0";
+}

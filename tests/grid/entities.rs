@@ -139,18 +139,18 @@ pub(crate) struct Gate {
 /// Where handlers of gates wait, by the entity's key.
 pub(crate) mod gates {
     use std::collections::HashMap;
-    use std::sync::mpsc::{Receiver, Sender, channel};
+    use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
     use std::sync::{LazyLock, Mutex};
 
-    type Ends = (Sender<()>, Receiver<()>);
+    type Ends = (SyncSender<()>, Receiver<()>);
 
     static GATES: LazyLock<Mutex<HashMap<u64, Ends>>> = LazyLock::new(Mutex::default);
 
     /// Closes the gate of an entity. The first end says that a handler has come to it; the second
     /// lets one through.
-    pub(crate) fn close(key: u64) -> (Receiver<()>, Sender<()>) {
-        let (arrive, arrived) = channel();
-        let (open, opened) = channel();
+    pub(crate) fn close(key: u64) -> (Receiver<()>, SyncSender<()>) {
+        let (arrive, arrived) = sync_channel(1);
+        let (open, opened) = sync_channel(1);
         GATES.lock().unwrap().insert(key, (arrive, opened));
         (arrived, open)
     }

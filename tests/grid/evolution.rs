@@ -114,7 +114,7 @@ mod renamed {
     }
 }
 
-fn grid<E: fastness::Entity>(store: &FaultyStore) -> GridBuilder {
+fn grid<E: Entity>(store: &FaultyStore) -> GridBuilder {
     Grid::builder().partitions(4).entity::<E>(EntityOptions::new()).store(store.clone())
 }
 

@@ -116,7 +116,7 @@ impl FaultyStore {
     async fn write_one(&self, batch: &PartitionBatch) -> Result<BatchOutcome, Error> {
         let is_refused: Vec<bool> = {
             let refused = self.faults.refused.lock().unwrap();
-            batch.records.iter().map(|row| refused(row)).collect()
+            batch.records.iter().map(&*refused).collect()
         };
         let mut taken = batch.clone();
         let mut at = is_refused.iter();

@@ -1,4 +1,5 @@
 //! The real runtime, in one process: what a user of an embedded grid sees.
+#![allow(clippy::unwrap_used)] // a test that fails may panic anywhere
 
 mod asks;
 mod durability;
@@ -7,6 +8,7 @@ mod entities;
 mod evolution;
 mod faulty_store;
 mod limits;
+mod metrics;
 mod promises;
 mod refusals;
 mod sessions;

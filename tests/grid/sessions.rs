@@ -130,3 +130,48 @@ async fn a_session_that_was_idle_too_long_is_opened_anew_without_the_caller_noti
     }
     assert_eq!(counter.add(1).await.unwrap(), 2);
 }
+
+#[tokio::test]
+async fn a_source_that_runs_too_far_ahead_waits_for_its_checkpoint() {
+    let limits = Limits { session_window_max: 4, asks_per_partition_max: 4, ..Limits::default() };
+    let grid = in_memory().limits(limits).start().await.unwrap();
+    let session = grid.session("import").await.unwrap();
+    let counter = grid.entity::<Counter>(1);
+    let far = counter.ask(CounterAdd { by: 1 }).request(session.request(5));
+    let mut far = Box::pin(far.into_future());
+    tokio::select! {
+        biased;
+        _ = &mut far => panic!("5 is more than 4 ahead of 0"),
+        done = counter.ask(CounterAdd { by: 1 }).request(session.request(4)).into_future() => {
+            done.unwrap();
+        }
+    }
+    session.checkpoint(1);
+    assert_eq!(far.await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn what_was_forgotten_before_a_crash_is_too_late_after_it() {
+    let store = FaultyStore::new();
+    let grid = stored(&store).start().await.unwrap();
+    let session = grid.session("import").await.unwrap();
+    let ledger = grid.entity::<Ledger>(1);
+    ledger.enter().request(session.request(1)).await.unwrap();
+    session.checkpoint(1);
+    ledger.enter().request(session.request(2)).await.unwrap(); // forgets the answer of 1
+    session.checkpoint(2);
+    // Another entity of the partition brings the news.
+    let other = grid.entity::<Counter>(1);
+    other.ask(CounterAdd { by: 1 }).request(session.request(3)).await.unwrap();
+    ledger.grow(1).await.unwrap(); // written without any answer of the session
+    grid.persisted().await.unwrap();
+    drop(grid);
+    let grid = stored(&store.crash()).start().await.unwrap();
+    let session = grid.session("import").await.unwrap();
+    let ledger = grid.entity::<Ledger>(1);
+    for number in [1, 2] {
+        let again = ledger.enter().request(session.request(number)).await;
+        assert!(matches!(again, Err(AskError::Expired { .. })), "{number}: {again:?}");
+    }
+    assert_eq!(ledger.entries().await.unwrap(), 2);
+}

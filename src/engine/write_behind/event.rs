@@ -1,30 +1,10 @@
-//! What goes into a queue, and what comes out.
+//! What a write-behind queue is told, and what it wants done.
 
 use std::time::Duration;
 
 use crate::engine::id::{EntityId, Epoch, Seq, Version};
 use crate::engine::invariant::Violation;
 use crate::engine::replica::primary::Change;
-
-/// Bounds of a partition's queue.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Config {
-    /// Records in one batch.
-    pub(crate) batch_records_max: usize,
-    /// Bytes in one batch; a record that alone is larger goes alone.
-    pub(crate) batch_bytes_max: u64,
-    /// Records that may be pending. Here, as with the next two: from half of it on nothing waits
-    /// for its delay, and at it there is no room ([`WriteBehind::has_room`]).
-    pub(crate) pending_records_max: usize,
-    /// Bytes that may be pending.
-    pub(crate) pending_bytes_max: u64,
-    /// How old the oldest pending change may be.
-    pub(crate) pending_age_max: Duration,
-    /// Wait after the first failure, before jitter.
-    pub(crate) retry_min: Duration,
-    /// Longest wait, before jitter.
-    pub(crate) retry_max: Duration,
-}
 
 /// Names one try to write. Never repeats in one queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -165,11 +145,4 @@ pub(crate) struct Parking {
     pub(crate) attempts: u32,
     /// How often its dead letter was refused.
     pub(crate) refusals: u32,
-}
-
-impl Config {
-    /// From this age of the oldest pending change on nothing waits for its delay.
-    pub(super) fn hurry_after(&self) -> Duration {
-        self.pending_age_max / 2
-    }
 }

@@ -10,7 +10,6 @@
 //! It holds no state of entities, only numbers: whoever performs [`Effect::Write`] encodes. It is
 //! told only of committed changes, and of one reign's: a new primary starts with a new queue.
 
-mod batch;
 mod bisect;
 mod event;
 mod pending;
@@ -24,16 +23,34 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use batch::Filling;
 use bisect::Again;
+pub(crate) use event::{BatchId, Effect, Entry, Event, Failure, Outcome, Parking};
 use pending::PendingSet;
 use retry::Backoff;
-
-pub(crate) use event::{BatchId, Config, Effect, Entry, Event, Failure, Outcome, Parking};
 
 use crate::engine::id::{EntityId, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::invariant::{Violation, invariant};
+
+/// Bounds of a partition's queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    /// Records in one batch.
+    pub(crate) batch_records_max: usize,
+    /// Bytes in one batch; a record that alone is larger goes alone.
+    pub(crate) batch_bytes_max: u64,
+    /// Records that may be pending. Here, as with the next two: from half of it on nothing waits
+    /// for its delay, and at it there is no room ([`WriteBehind::has_room`]).
+    pub(crate) pending_records_max: usize,
+    /// Bytes that may be pending.
+    pub(crate) pending_bytes_max: u64,
+    /// How old the oldest pending change may be.
+    pub(crate) pending_age_max: Duration,
+    /// Wait after the first failure, before jitter.
+    pub(crate) retry_min: Duration,
+    /// Longest wait, before jitter.
+    pub(crate) retry_max: Duration,
+}
 
 /// The write-behind queue of one partition in one epoch.
 #[derive(Debug)]
@@ -388,5 +405,43 @@ impl WriteBehind {
             invariant!(PendingOrdered, !is_idle || self.again.is_empty(), "{:?}", self.again);
         }
         Ok(())
+    }
+}
+
+impl Config {
+    /// From this age of the oldest pending change on nothing waits for its delay.
+    fn hurry_after(&self) -> Duration {
+        self.pending_age_max / 2
+    }
+}
+
+/// A batch that is being filled up to its bounds.
+struct Filling {
+    entries: Vec<Entry>,
+    bytes: u64,
+    records_max: usize,
+    bytes_max: u64,
+}
+
+impl Filling {
+    fn new(config: &Config) -> Filling {
+        Filling {
+            entries: Vec::new(),
+            bytes: 0,
+            records_max: config.batch_records_max,
+            bytes_max: config.batch_bytes_max,
+        }
+    }
+
+    /// Takes the entity if there is room. The first one always fits.
+    fn add(&mut self, pending: &mut PendingSet, entity: EntityId) -> bool {
+        let bytes = self.bytes.saturating_add(pending.bytes_of(entity));
+        let fits = self.entries.is_empty()
+            || (self.entries.len() < self.records_max && bytes <= self.bytes_max);
+        if fits && let Some(entry) = pending.take(entity) {
+            self.entries.push(entry);
+            self.bytes = bytes;
+        }
+        fits
     }
 }

@@ -10,10 +10,10 @@
 //! | `r` or `d` partition type key version number | a chunk of a row or dead letter |
 //!
 //! Numbers are big-endian. A type name is written with each `00` as `00 FF` and `00 00` after it,
-//! so that keys sort by type, then by key. Every value begins with a CRC-32 of its key and the rest.
-//! A row or dead letter is its version, then `0` and its bytes, or, above [`INLINE_MAX`], `1` and
-//! how many chunks of that size hold them: sled puts larger values into files of their own, the
-//! part of it that leaks.
+//! so that keys sort by type, then by key. Every value begins with a CRC-32 of its key and the
+//! rest. A row or dead letter is its version, then `0` and its bytes, or, above [`INLINE_MAX`], `1`
+//! and how many chunks of that size hold them: sled puts larger values into files of their own,
+//! the part of it that leaks.
 
 use bytes::Bytes;
 

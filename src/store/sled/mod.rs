@@ -44,7 +44,7 @@ impl SledStore {
     pub fn open(directory: impl AsRef<Path>) -> Result<SledStore, Error> {
         let directory = directory.as_ref().to_owned();
         let (calls, mut queue) = mpsc::channel::<Call>(CALLS_MAX);
-        let (opened, is_open) = std::sync::mpsc::channel();
+        let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let run = move || {
             let opening = catch_unwind(|| Database::open(&directory));
             let mut database = match opening.unwrap_or_else(|_| Err(panicked())) {

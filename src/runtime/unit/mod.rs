@@ -1,0 +1,305 @@
+//! What a processing unit does: runs handlers in batches, and performs what its engines decide.
+//!
+//! It is shared, on its thread only, between the lane that brings asks and the actor that takes
+//! control messages; neither holds it across an await. Both leave it through [`Unit::settle`],
+//! which performs effects until there are none and says when the unit wants to be woken.
+
+mod sessions;
+mod storing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use crate::engine::execution::Sessions;
+use crate::engine::id::{EntityId, PartitionId, Seq};
+use crate::engine::instant::{Instant, Timestamp};
+use crate::engine::replica::primary::{self, Primary};
+use crate::engine::write_behind::{self, BatchId, WriteBehind};
+use crate::metrics::UnitMetrics;
+use crate::store::{DeadLetter, PartitionBatch, Row};
+
+use super::entities::AnyEntities;
+use super::exchange::{AnyAsk, Refusal};
+use super::execution::{Batch, Execution};
+use super::held::Held;
+use super::registry::Registry;
+use super::session_rows::SessionRows;
+use super::waiting::Waiting;
+
+/// How often removed entities and idle sessions are looked for.
+const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
+
+/// Partition time: starts at what was recovered or the wall clock, whichever is later, and goes on
+/// with the monotonic clock.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PartitionTime {
+    started_at: Instant,
+    time_at_start: Timestamp,
+}
+
+impl PartitionTime {
+    pub(crate) fn new(now: Instant, wall: Timestamp, recovered: Timestamp) -> PartitionTime {
+        PartitionTime { started_at: now, time_at_start: wall.max(recovered) }
+    }
+
+    fn at(self, now: Instant) -> Timestamp {
+        self.time_at_start + now.saturating_since(self.started_at)
+    }
+}
+
+/// A batch on its way to the store.
+pub(crate) struct Writing {
+    pub(crate) batch: BatchId,
+    pub(crate) rows: PartitionBatch,
+}
+
+/// The in-memory half of one partition.
+pub(crate) struct Unit {
+    pub(crate) partition: PartitionId,
+    time: PartitionTime,
+    entities: Vec<Box<dyn AnyEntities>>,
+    session_rows: SessionRows,
+    execution: Execution,
+    primary: Primary,
+    /// `None` where the grid has no store.
+    write_behind: Option<WriteBehind>,
+    waiting: Waiting,
+    /// Writes that the store refused, and holds as dead letters.
+    parked: BTreeMap<EntityId, DeadLetter>,
+    /// The same, while they are on their way there.
+    parking: BTreeMap<EntityId, DeadLetter>,
+    /// Who waits for everything up to a position to be durable, ascending.
+    persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
+    housekeeping_at: Instant,
+    /// What the store is to write next.
+    writing: Option<Writing>,
+    /// Asks answered since the lane last asked.
+    answered: u32,
+    now: Instant,
+    metrics: UnitMetrics,
+}
+
+/// What recovery found out about a partition.
+pub(crate) struct Recovered {
+    pub(crate) entities: Vec<Box<dyn AnyEntities>>,
+    pub(crate) session_rows: SessionRows,
+    pub(crate) sessions: Sessions,
+    pub(crate) parked: BTreeMap<EntityId, DeadLetter>,
+    pub(crate) removed: BTreeSet<EntityId>,
+    pub(crate) time: PartitionTime,
+}
+
+impl Unit {
+    pub(crate) fn new(
+        partition: PartitionId,
+        registry: Arc<Registry>,
+        primary: Primary,
+        write_behind: Option<WriteBehind>,
+        recovered: Recovered,
+        metrics: UnitMetrics,
+        now: Instant,
+    ) -> Unit {
+        Unit {
+            partition,
+            time: recovered.time,
+            entities: recovered.entities,
+            session_rows: recovered.session_rows,
+            execution: Execution::new(
+                registry,
+                write_behind.is_some(),
+                recovered.sessions,
+                recovered.removed,
+            ),
+            primary,
+            write_behind,
+            waiting: Waiting::default(),
+            parked: recovered.parked,
+            parking: BTreeMap::new(),
+            persisted_waiters: VecDeque::new(),
+            housekeeping_at: now + HOUSEKEEPING_EVERY,
+            writing: None,
+            answered: 0,
+            now,
+            metrics,
+        }
+    }
+
+    /// Takes in asks in the order in which they came: runs what may run.
+    pub(crate) fn execute(&mut self, now: Instant, asks: impl Iterator<Item = Arc<dyn AnyAsk>>) {
+        self.now = now;
+        let has_room = self.has_room();
+        for ask in asks {
+            if self.must_wait(&*ask, has_room) {
+                let hash = self.key_hash(&*ask);
+                self.waiting.push(ask, hash);
+            } else {
+                self.run(ask);
+            }
+        }
+        self.finish_batch();
+    }
+
+    /// Lets time pass: what is due is done.
+    pub(crate) fn wake(&mut self, now: Instant) {
+        self.now = now;
+        for ask in self.waiting.take_expired(now) {
+            self.refuse(&*ask, Refusal::Busy);
+        }
+        if now >= self.housekeeping_at {
+            self.keep_house();
+        }
+    }
+
+    /// Performs what is due and runs what waited for room. Returns what the store is to write.
+    pub(crate) fn settle(&mut self) -> Option<Writing> {
+        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        if due.is_some_and(|due| due <= self.now) {
+            self.step_write_behind(write_behind::Event::Tick);
+        }
+        if !self.waiting.is_empty() && self.has_room() {
+            let asks = self.waiting.take_all();
+            self.execute(self.now, asks.into_iter());
+            let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+            if due.is_some_and(|due| due <= self.now) {
+                self.step_write_behind(write_behind::Event::Tick);
+            }
+        }
+        if let Some(queue) = &self.write_behind {
+            self.metrics.pending(queue);
+        }
+        self.writing.take()
+    }
+
+    /// When the unit wants to be woken.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let store = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        let has_house = !self.execution.removed.is_empty() || !self.session_rows.is_empty();
+        let house = has_house.then_some(self.housekeeping_at);
+        [store, self.waiting.next_deadline(), house].into_iter().flatten().min()
+    }
+
+    /// How many asks were answered since the last call: as many more may be admitted.
+    pub(crate) fn take_answered(&mut self) -> u32 {
+        std::mem::take(&mut self.answered)
+    }
+
+    /// Ends every ask that is still here. Nothing is served any more.
+    pub(crate) fn stop(&mut self) {
+        self.fence();
+    }
+
+    fn has_room(&self) -> bool {
+        self.write_behind.as_ref().is_none_or(|queue| queue.has_room(self.now))
+    }
+
+    /// A write waits while there is no room; a read only behind a waiting write of its entity, so
+    /// that a caller reads what it wrote before.
+    fn must_wait(&mut self, ask: &dyn AnyAsk, has_room: bool) -> bool {
+        if self.primary.is_fenced() {
+            return false;
+        }
+        if ask.writes() {
+            return !has_room || !self.waiting.is_empty();
+        }
+        let hash = if self.waiting.is_empty() { return false } else { self.key_hash(ask) };
+        self.waiting.has(ask.target_kind(), hash)
+    }
+
+    fn key_hash(&mut self, ask: &dyn AnyAsk) -> u64 {
+        let entities = &mut self.entities[usize::from(ask.target_kind())];
+        ask.key_hash(entities.as_any())
+    }
+
+    fn run(&mut self, ask: Arc<dyn AnyAsk>) {
+        if self.primary.is_fenced() {
+            self.refuse(&*ask, Refusal::Unavailable);
+            return;
+        }
+        let kind = ask.target_kind();
+        self.begin();
+        ask.execute(self.entities[usize::from(kind)].as_any(), &mut self.execution);
+        self.answered += std::mem::take(&mut self.execution.given_up);
+        let panics = std::mem::take(&mut self.execution.panics);
+        if panics > 0 {
+            self.metrics.panicked(kind, panics);
+        }
+    }
+
+    /// Sets the batch's position and time: the same until it is finished.
+    fn begin(&mut self) {
+        self.execution.position = self.primary.next_position();
+        self.execution.time = self.time.at(self.now);
+    }
+
+    fn finish_batch(&mut self) {
+        let Batch { changes, answers, .. } = &self.execution.batch;
+        if changes.is_empty() && answers.is_empty() {
+            return;
+        }
+        let mut effects = Vec::with_capacity(changes.len() + answers.len());
+        self.primary.step(primary::Event::Executed { changes, answers }, &mut effects);
+        self.execution.batch.clear();
+        self.perform(effects);
+    }
+
+    fn perform(&mut self, effects: Vec<primary::Effect>) {
+        for effect in effects {
+            match effect {
+                primary::Effect::Committed(change) => {
+                    if self.write_behind.is_some() {
+                        self.step_write_behind(write_behind::Event::Changed(change));
+                    } else {
+                        self.forget_removed(change.entity, change.version);
+                    }
+                }
+                primary::Effect::Release(ticket) => {
+                    match self.execution.held.remove(ticket.0 as usize) {
+                        Held::Ask(ask) => {
+                            self.answered += 1;
+                            self.count(&*ask, ask.release());
+                        }
+                        Held::Session(opened, state) => {
+                            let _ = opened.send(state); // whoever asked may be gone
+                        }
+                    }
+                }
+                primary::Effect::Abandon(ticket) => {
+                    match self.execution.held.remove(ticket.0 as usize) {
+                        Held::Ask(ask) => self.refuse(&*ask, Refusal::Unavailable),
+                        Held::Session(..) => (),
+                    }
+                }
+            }
+        }
+    }
+
+    fn refuse(&mut self, ask: &dyn AnyAsk, refusal: Refusal) {
+        self.answered += 1;
+        self.count(ask, ask.refuse(refusal));
+    }
+
+    fn count(&self, ask: &dyn AnyAsk, outcome: &'static str) {
+        let after = self.now.saturating_since(ask.asked_at());
+        self.metrics.answered(ask.target_kind(), outcome, after);
+    }
+
+    fn fence(&mut self) {
+        let mut effects = Vec::new();
+        self.primary.step(primary::Event::Fenced, &mut effects);
+        self.perform(effects);
+        self.persisted_waiters.clear();
+        for ask in self.waiting.take_all() {
+            self.refuse(&*ask, Refusal::Unavailable);
+        }
+    }
+}
+
+/// A dead letter to be listed: its record is in the entity, and in the store.
+pub(crate) fn without_record(letter: &DeadLetter) -> DeadLetter {
+    let Row { key, version, .. } = &letter.row;
+    let row = Row { key: key.clone(), version: *version, record: None };
+    DeadLetter { row, reason: letter.reason.clone(), ..*letter }
+}

@@ -1,0 +1,107 @@
+//! A unit's sessions, and what is tidied up when they are over.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::super::held::Held;
+use super::{HOUSEKEEPING_EVERY, Unit};
+use crate::engine::execution::Session;
+use crate::engine::id::SessionId;
+use crate::engine::instant::{Instant, Timestamp};
+
+/// How long the store may lag behind the opening of a session that is not durable.
+const SESSION_DELAY: Duration = Duration::from_secs(1);
+
+impl Unit {
+    /// Opens a session, or finds it open; `opened` hears where, once that is durable if the session
+    /// is to be. Dropped without a word at the bound.
+    pub(crate) fn open_session(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        durable: bool,
+        opened: oneshot::Sender<Session>,
+    ) {
+        self.now = now;
+        if self.primary.is_fenced() {
+            return;
+        }
+        let position = self.primary.next_position();
+        let time = self.time.at(now);
+        let Ok((state, is_new)) = self.execution.sessions.open(session, durable, position, time)
+        else {
+            return;
+        };
+        if is_new {
+            self.note_session(session, durable);
+        }
+        self.hold_session(session, state, opened);
+        self.finish_batch();
+    }
+
+    /// Closes a session: its answers may be forgotten. `closed` hears of it when that is durable.
+    pub(crate) fn close_session(
+        &mut self,
+        now: Instant,
+        session: SessionId,
+        closed: oneshot::Sender<Session>,
+    ) {
+        self.now = now;
+        let Some(state) = self.execution.sessions.session(session).copied() else {
+            let never = Session {
+                opening: self.primary.next_position(),
+                floor: 0,
+                stored_floor: 0,
+                durable: false,
+                used_at: Timestamp::default(),
+            };
+            let _ = closed.send(never); // it is as closed as can be
+            return;
+        };
+        self.execution.sessions.close(session);
+        self.note_session(session, state.durable);
+        self.hold_session(session, state, closed);
+        self.finish_batch();
+    }
+
+    /// Drops idle sessions, and what was kept of removed entities for sessions that are over.
+    pub(super) fn keep_house(&mut self) {
+        self.housekeeping_at = self.now + HOUSEKEEPING_EVERY;
+        let time = self.time.at(self.now);
+        for session in self.execution.sessions.idle(time) {
+            self.execution.sessions.close(session);
+            self.note_session(session, false);
+        }
+        if self.write_behind.is_some() {
+            for session in self.execution.sessions.behind() {
+                self.note_session(session, false); // it may lag: the entities' rows know, too
+            }
+        }
+        self.begin();
+        for id in self.execution.removed.clone() {
+            let entities = &mut self.entities[usize::from(id.kind)];
+            if !entities.bury(id.slot, &mut self.execution) {
+                self.execution.removed.remove(&id);
+            }
+        }
+        self.finish_batch();
+    }
+
+    fn note_session(&mut self, session: SessionId, durable: bool) {
+        let has_store = self.write_behind.is_some();
+        let delay = if durable && has_store { Duration::ZERO } else { SESSION_DELAY };
+        self.begin();
+        self.session_rows.note(session, delay, &mut self.execution);
+    }
+
+    fn hold_session(
+        &mut self,
+        session: SessionId,
+        state: Session,
+        teller: oneshot::Sender<Session>,
+    ) {
+        let (entity, saw) = self.session_rows.seen(session);
+        self.execution.hold(Held::Session(teller, state), entity, saw, state.durable);
+    }
+}
