@@ -63,7 +63,6 @@ pub(super) enum Deed {
         asker: Asker,
         session: SessionId,
         opening: Session,
-        version: Version,
     },
     Write(Batch),
     Stored {

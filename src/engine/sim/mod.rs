@@ -51,6 +51,8 @@ pub(crate) enum Bug {
     AnswersNotHeard,
     /// Rows hold the state without its answers.
     AnswersNotStored,
+    /// Rows hold the answers of sessions, but not which ones were forgotten.
+    FloorsNotStored,
     /// Sessions do not come back from the store.
     SessionsForgotten,
     /// The watermark is taken to cover the record after it.
@@ -186,6 +188,7 @@ impl Node {
         }
         let now = self.schedule.now;
         match happening {
+            Happening::Ask(_) if self.units.is_empty() => (), // a late try of the source
             Happening::Ask(ask) => {
                 self.see(&Seen::Asked(&ask))?;
                 let partition = client::home(&self.plan, ask.counter);
@@ -270,11 +273,14 @@ impl Node {
             self.see(&Seen::Recovered { partition, epoch, memory: &unit.memory() })?;
             self.units.insert(partition, unit);
         }
-        let clients = (0..self.clients.len()).map(Asker::Client);
-        for asker in clients.chain([Asker::Source]) {
+        for client in 0..self.clients.len() {
             let pause = self.schedule.random.millis(0, self.plan.think_max);
-            self.schedule.after(pause, Happening::Think(asker));
+            self.schedule.after(pause, Happening::Think(Asker::Client(client)));
         }
+        // The source has to find the node again; its late tries may be there first.
+        let longest = self.schedule.random.pick(&[10, 1_000]);
+        let pause = self.schedule.random.millis(0, longest);
+        self.schedule.after(pause, Happening::Think(Asker::Source));
         Ok(())
     }
 

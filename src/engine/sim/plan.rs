@@ -25,6 +25,8 @@ pub(super) struct Plan {
     pub(super) queue: write_behind::Config,
     pub(super) window_max: u64,
     pub(super) session_idle: Duration,
+    /// How often idle sessions, and floors that the store does not know, are looked for.
+    pub(super) housekeeping_every: Duration,
     pub(super) store: StoreFaults,
     pub(super) net: NetFaults,
     pub(super) crashes: u32,
@@ -60,7 +62,11 @@ pub(super) struct NetFaults {
 impl Plan {
     pub(super) fn draw(random: &mut Random) -> Plan {
         let plan = Plan::draw_any(random);
-        if random.percent(10) { plan.hot(random) } else { plan }
+        match random.between(1, 10) {
+            1 => plan.hot(random),
+            2 => plan.late(),
+            _ => plan,
+        }
     }
 
     /// A few counters that change all the time, and nothing that keeps the store from being prompt.
@@ -88,6 +94,27 @@ impl Plan {
         }
     }
 
+    /// A source whose tries come late, also after crashes, when its floor has moved on and nothing
+    /// but the counters' rows may know.
+    fn late(self) -> Plan {
+        Plan {
+            counters: 8,
+            clients: 3,
+            client_asks: 60,
+            think_max: 20,
+            source_rows: 30,
+            window_max: 4,
+            session_idle: Duration::from_secs(3_600),
+            housekeeping_every: Duration::from_secs(3),
+            store: StoreFaults { latency_max: 5, poison_every: 0, ..self.store },
+            net: NetFaults { delay_max: 5, lost_percent: 0, twice_percent: 80 },
+            crashes: 6,
+            crash_within: 1_000,
+            heal_after: 5_000,
+            ..self
+        }
+    }
+
     fn draw_any(random: &mut Random) -> Plan {
         let has_clients = random.percent(85);
         let has_source = !has_clients || random.percent(60);
@@ -107,6 +134,7 @@ impl Plan {
                 Duration::from_secs(3_600),
                 Duration::from_secs(3_600),
             ]),
+            housekeeping_every: Duration::from_millis(random.pick(&[100, 100, 3_000])),
             store: StoreFaults::draw(random),
             net: NetFaults::draw(random),
             crashes: random.pick(&[0, 1, 1, 2, 4]),

@@ -80,13 +80,18 @@ impl Schedule {
 
     /// Over the network: it may come late, twice or not at all.
     pub(super) fn send(&mut self, happening: Happening) {
+        // The source is a process of its own: its tries may meet the node's next life.
+        let from_source = |ask: &Ask| ask.asker == Asker::Source;
+        let is_outside = matches!(&happening, Happening::Ask(ask) if from_source(ask));
+        let life = if is_outside { None } else { Some(self.life) };
         if self.random.percent(self.net.twice_percent) {
-            let wait = self.random.millis(0, 4 * self.net.delay_max);
-            self.after(wait, happening.clone());
+            let longest = self.random.pick(&[4 * self.net.delay_max, 1_000]);
+            let wait = self.random.millis(0, longest);
+            self.insert(wait, life, happening.clone());
         }
         if !self.random.percent(self.net.lost_percent) {
             let wait = self.random.millis(0, self.net.delay_max);
-            self.after(wait, happening);
+            self.insert(wait, life, happening);
         }
     }
 

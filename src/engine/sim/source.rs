@@ -1,5 +1,6 @@
 //! A source that can replay: row n is request n of one durable session. It notes, where a crash
-//! does not reach, up to which row everything is persisted, and goes on from there.
+//! does not reach, up to which row everything is persisted, and goes on from there. What it sent
+//! before a crash may still come after it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

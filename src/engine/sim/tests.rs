@@ -83,6 +83,7 @@ fn every_known_bug_is_seen() {
         (Bug::ReadsNotHeld, "acknowledged write-through is durable"),
         (Bug::AnswersNotHeard, "exactly once"),
         (Bug::AnswersNotStored, "exactly once"),
+        (Bug::FloorsNotStored, "exactly once"),
         (Bug::SessionsForgotten, "acknowledged write-through is durable"),
         (Bug::WatermarkOffByOne, "persisted is durable"),
         (Bug::DelayRestarted, "the store lags by the delay at most"),

@@ -18,7 +18,6 @@ use crate::engine::write_behind::{self, Entry, WriteBehind};
 pub(super) const COUNTERS: u16 = 0;
 const SESSIONS: u16 = 1;
 pub(super) const ROW_BYTES: u64 = 40;
-const HOUSEKEEPING_EVERY: Duration = Duration::from_millis(100);
 const SESSION_DELAY: Duration = Duration::from_millis(100);
 pub(super) const SESSIONS_MAX: usize = 64;
 
@@ -29,14 +28,17 @@ pub(super) struct Counter {
     pub(super) version: Version,
 }
 
+#[derive(Clone, Copy)]
 struct SessionRow {
     session: SessionId,
     version: Version,
+    /// The floor in its newest row.
+    written_floor: u64,
 }
 
 pub(super) enum Held {
     Ask(Ask, Reply, Version),
-    Opening(Asker, SessionId, Session, Version),
+    Opening(Asker, SessionId, Session),
 }
 
 pub(super) struct Unit {
@@ -93,7 +95,7 @@ impl Unit {
             tickets: 0,
             waiting: VecDeque::new(),
             persist_waiters: VecDeque::new(),
-            housekeeping_at: now + HOUSEKEEPING_EVERY,
+            housekeeping_at: now + plan.housekeeping_every,
             quiet_at: now,
             now,
             deeds: Vec::new(),
@@ -114,7 +116,8 @@ impl Unit {
             }
             (Named::Session(session), Some(Content::Session(state))) => {
                 if self.bug != Some(Bug::SessionsForgotten) {
-                    self.sessions.restore(session, state);
+                    let stored_floor = state.floor;
+                    self.sessions.restore(session, Session { stored_floor, ..state });
                     let slot = self.session_slot(session);
                     self.session_rows[slot].version = row.version;
                 }
@@ -188,7 +191,7 @@ impl Unit {
         let slot = self.session_slot(session);
         let version = self.session_rows[slot].version;
         let entity = session_entity(slot);
-        self.hold(Held::Opening(asker, session, state, version), entity, version, state.durable);
+        self.hold(Held::Opening(asker, session, state), entity, version, state.durable);
         self.finish_batch();
     }
 
@@ -219,9 +222,12 @@ impl Unit {
             self.deeds.push(Deed::Answered { ask, reply: Reply::Busy, saw: Version::default() });
         }
         if now >= self.housekeeping_at {
-            self.housekeeping_at = now + HOUSEKEEPING_EVERY;
+            self.housekeeping_at = now + self.plan.housekeeping_every;
             for session in self.sessions.idle(self.time()) {
                 self.sessions.close(session);
+                self.note_session(session, false);
+            }
+            for session in self.sessions.behind() {
                 self.note_session(session, false);
             }
             self.finish_batch();
@@ -288,8 +294,8 @@ impl Unit {
                 primary::Effect::Release(ticket) => {
                     self.deeds.extend(self.held.remove(&ticket).map(|held| match held {
                         Held::Ask(ask, reply, saw) => Deed::Answered { ask, reply, saw },
-                        Held::Opening(asker, session, opening, version) => {
-                            Deed::Opened { asker, session, opening, version }
+                        Held::Opening(asker, session, opening) => {
+                            Deed::Opened { asker, session, opening }
                         }
                     }));
                 }
@@ -338,6 +344,13 @@ impl Unit {
                 let key = self.key_of(entity);
                 self.deeds.push(Deed::Stored { key, version });
                 self.durable(entity, version);
+                if entity.kind == SESSIONS {
+                    let SessionRow { session, version: newest, written_floor } =
+                        self.session_rows[entity.slot as usize];
+                    if newest == version {
+                        self.sessions.floor_stored(session, written_floor);
+                    }
+                }
             }
             Effect::Parked { entity, version, .. } => {
                 let key = self.key_of(entity);
@@ -395,15 +408,20 @@ impl Unit {
                 counter.answers.prune(&self.sessions);
                 let answers = match self.bug {
                     Some(Bug::AnswersNotStored) => Answers::new(),
+                    Some(Bug::FloorsNotStored) => {
+                        let kept = counter.answers.sessions().cloned();
+                        kept.filter(|session| !session.answers.is_empty()).collect()
+                    }
                     _ => counter.answers.clone(),
                 };
                 let content = Content::Counter { ledger: counter.ledger.clone(), answers };
                 Row { key, version: counter.version, content: Some(content) }
             }
             Named::Session(session) => {
-                let content = self.sessions.session(session).copied().map(Content::Session);
-                let version = self.session_rows[entity.slot as usize].version;
-                Row { key, version, content }
+                let state = self.sessions.session(session).copied();
+                let row = &mut self.session_rows[entity.slot as usize];
+                row.written_floor = state.map_or(0, |state| state.floor);
+                Row { key, version: row.version, content: state.map(Content::Session) }
             }
         }
     }
@@ -422,7 +440,11 @@ impl Unit {
     fn session_slot(&mut self, session: SessionId) -> usize {
         let known = self.session_rows.iter().position(|row| row.session == session);
         known.unwrap_or_else(|| {
-            self.session_rows.push(SessionRow { session, version: Version::default() });
+            self.session_rows.push(SessionRow {
+                session,
+                version: Version::default(),
+                written_floor: 0,
+            });
             self.session_rows.len() - 1
         })
     }

@@ -26,8 +26,10 @@ impl Acknowledged {
                 }
                 (Named::Counter(ask.counter), *saw)
             }
-            Deed::Opened { session, opening, version, .. } if opening.durable => {
-                (Named::Session(*session), *version)
+            Deed::Opened { session, opening, .. } if opening.durable => {
+                // Later versions of its row only say of its floor, and may lag.
+                let opened = Version { position: opening.opening, index: 0 };
+                (Named::Session(*session), opened)
             }
             _ => return Ok(()),
         };
