@@ -2,6 +2,9 @@
 //!
 //! One line for each page with Rust in it; `tests/tidy.rs` finds those that are missing.
 
+#[doc = include_str!("../book/src/guide/quick_start.md")]
+mod quick_start {}
+
 #[doc = include_str!("../book/src/guide/entities.md")]
 mod entities {}
 
@@ -13,6 +16,12 @@ mod delivery {}
 
 #[doc = include_str!("../book/src/guide/exactly_once.md")]
 mod exactly_once {}
+
+#[doc = include_str!("../book/src/guide/persistence.md")]
+mod persistence {}
+
+#[doc = include_str!("../book/src/guide/operating.md")]
+mod operating {}
 
 #[doc = include_str!("../book/src/guide/changing_types.md")]
 mod changing_types {}

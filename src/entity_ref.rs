@@ -49,7 +49,8 @@ impl<E: Entity> EntityRef<E> {
         let target =
             self.place.map(|(kind, partition)| Target { key: self.key.clone(), kind, partition });
         let router = Arc::clone(&self.router);
-        Ask { call: Call { router, target, message, which: Which::Fresh, patience: None } }
+        let (which, patience, deadline) = (Which::Fresh, None, None);
+        Ask { call: Call { router, target, message, which, patience, deadline } }
     }
 
     /// Tells the entity; await the result to know that it is acknowledged. The handler's reply is

@@ -50,8 +50,18 @@ pub enum AskError<M> {
         /// The type's wire name.
         name: &'static str,
     },
-    /// Not done: what is stored of the entity (or of its recorded answer) cannot be read by this
-    /// build. The row is kept as it is.
+    /// Not done: this entity type keeps no answers, so nobody could tell a retry from a first try.
+    NoAnswersKept {
+        /// The type's wire name.
+        name: &'static str,
+    },
+    /// It was done before, but the answer that was recorded then cannot be read by this build.
+    UnreadableReply {
+        /// What was wrong with it.
+        reason: String,
+    },
+    /// Not done: what is stored of the entity cannot be read by this build. The row is kept as it
+    /// is.
     Undecodable {
         /// What was wrong with it.
         reason: String,
@@ -85,6 +95,8 @@ impl<M> AskError<M> {
             AskError::Panicked { .. } => "panicked",
             AskError::TooLarge { .. } => "too_large",
             AskError::UnknownEntityType { .. } => "unknown_entity_type",
+            AskError::NoAnswersKept { .. } => "no_answers_kept",
+            AskError::UnreadableReply { .. } => "unreadable_reply",
             AskError::Undecodable { .. } => "undecodable",
         }
     }
@@ -118,6 +130,12 @@ impl<M> fmt::Display for AskError<M> {
             }
             AskError::UnknownEntityType { name } => {
                 write!(f, "not done: entity type `{name}` is not part of this grid")
+            }
+            AskError::NoAnswersKept { name } => {
+                write!(f, "not done: entity type `{name}` keeps no answers for requests")
+            }
+            AskError::UnreadableReply { reason } => {
+                write!(f, "done before, but the recorded reply cannot be read: {reason}")
             }
             AskError::Undecodable { reason } => write!(f, "not done: cannot be read: {reason}"),
         }

@@ -83,14 +83,15 @@ impl Grid {
         let id = SessionId(xxh3_128(name.as_bytes()));
         let router = self.router();
         let window_max = router.registry.limits.session_window_max;
-        let openings = router.open_everywhere(id).await?;
-        let session = Arc::new(DurableSession::new(id, openings, window_max));
+        let opened = router.open_everywhere(id).await?;
+        let session = Arc::new(DurableSession::new(id, &opened, window_max));
         router.add_durable(Arc::clone(&session));
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
 
-    /// The writes that the store refused for good. They are durable in the store, are what readers
-    /// see, and are replaced by the next write of the entity that the store takes.
+    /// The writes that the store refused for good. They are durable in the store, and what readers
+    /// see (after a restart: unless the store holds a newer row). The next write of the entity that
+    /// the store takes replaces its dead letter.
     ///
     /// # Errors
     /// When the grid has ended.

@@ -27,7 +27,7 @@ pub(crate) const DEAD_LETTERS: &str = "fastness_wb_dead_letters";
 pub(crate) const PARKED: &str = "fastness_wb_dead_letters_total";
 pub(crate) const VIOLATIONS: &str = "fastness_invariant_violations_total";
 
-const OUTCOMES: [&str; 11] = [
+const OUTCOMES: [&str; 13] = [
     "ok",
     "busy",
     "unavailable",
@@ -37,6 +37,8 @@ const OUTCOMES: [&str; 11] = [
     "panicked",
     "too_large",
     "undecodable",
+    "unreadable_reply",
+    "no_answers_kept",
     "given_up",
     "other",
 ];
@@ -89,9 +91,15 @@ impl GridMetrics {
     /// Counts an ask that was answered, or ended without an answer.
     pub(crate) fn answered(&self, kind: u16, outcome: &'static str, after: Duration) {
         if let Some(kind) = self.kinds.get(usize::from(kind)) {
-            let at = OUTCOMES.iter().position(|known| *known == outcome);
-            kind.outcomes[at.unwrap_or(OUTCOMES.len() - 1)].increment(1);
+            kind.outcome(outcome).increment(1);
             kind.seconds.record(after.as_secs_f64());
+        }
+    }
+
+    /// Counts an ask that ended without having been answered.
+    pub(crate) fn ended(&self, kind: u16, outcome: &'static str) {
+        if let Some(kind) = self.kinds.get(usize::from(kind)) {
+            kind.outcome(outcome).increment(1);
         }
     }
 
@@ -114,6 +122,11 @@ impl TypeMetrics {
             seconds: histogram!(REQUEST_SECONDS, "entity" => entity),
             panics: counter!(PANICS, "entity" => entity),
         }
+    }
+
+    fn outcome(&self, outcome: &'static str) -> &Counter {
+        let at = OUTCOMES.iter().position(|known| *known == outcome);
+        &self.outcomes[at.unwrap_or(OUTCOMES.len() - 1)]
     }
 }
 

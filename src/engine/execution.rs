@@ -212,6 +212,15 @@ pub(crate) struct Session {
     pub used_at: Timestamp,
 }
 
+impl Session {
+    /// A session that no partition holds.
+    #[must_use]
+    pub(crate) fn closed(opening: Position) -> Session {
+        let used_at = Timestamp::default();
+        Session { opening, floor: 0, stored_floor: 0, durable: false, used_at }
+    }
+}
+
 /// Bounds of a partition's sessions.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct SessionLimits {

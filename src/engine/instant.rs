@@ -11,6 +11,9 @@ use serde::{Deserialize, Serialize};
 pub(crate) struct Instant(u64);
 
 impl Instant {
+    /// Later than any other.
+    pub(crate) const FAR: Instant = Instant(u64::MAX);
+
     /// The instant `nanos` nanoseconds after the clock's start.
     #[must_use]
     pub(crate) fn from_nanos(nanos: u64) -> Instant {

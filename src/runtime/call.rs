@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::engine::id::RequestId;
+use crate::engine::execution::Numbered;
+use crate::engine::id::{PartitionId, RequestId};
 use crate::engine::instant::Instant;
 use crate::entity::{Entity, Message, MessageTo};
 use crate::error::AskError;
@@ -27,6 +28,8 @@ pub(crate) struct Call<E: Entity, M> {
     pub(crate) which: Which,
     /// The caller's wish; the grid's default otherwise.
     pub(crate) patience: Option<Duration>,
+    /// When it ends, once that is settled.
+    pub(crate) deadline: Option<Instant>,
 }
 
 /// How often an ask is sent anew after the partition has forgotten its session. Once is enough,
@@ -83,15 +86,11 @@ impl<E: Entity, M: MessageTo<E>> Future for AskFuture<E, M> {
                 State::Sent(mut sent) => {
                     if let Poll::Ready(answer) = sent.exchange.poll_answer(cx) {
                         match sent.finish(answer) {
-                            Finished::Answered(answer) => return Poll::Ready(answer),
                             Finished::SessionLost(call) if *this.sends < SENDS_MAX => {
-                                this.sleep.set(None);
                                 *this.state = State::Start(call);
                                 continue;
                             }
-                            Finished::SessionLost(call) => {
-                                return Poll::Ready(Err(AskError::Busy(call.message)));
-                            }
+                            finished => return Poll::Ready(finished.answer()),
                         }
                     }
                     if this.sleep.is_none() {
@@ -100,13 +99,7 @@ impl<E: Entity, M: MessageTo<E>> Future for AskFuture<E, M> {
                     }
                     let sleep = this.sleep.as_mut().as_pin_mut();
                     if sleep.is_some_and(|sleep| sleep.poll(cx).is_ready()) {
-                        let answer = sent.exchange.give_up();
-                        return match sent.finish(answer) {
-                            Finished::Answered(answer) => Poll::Ready(answer),
-                            Finished::SessionLost(call) => {
-                                Poll::Ready(Err(AskError::Busy(call.message)))
-                            }
-                        };
+                        return Poll::Ready(sent.give_up());
                     }
                     *this.state = State::Sent(sent);
                     return Poll::Pending;
@@ -124,13 +117,16 @@ impl<E: Entity, M: MessageTo<E>> fmt::Debug for AskFuture<E, M> {
 }
 
 /// Sends the ask without waiting; if there is no place now, it is not done.
-pub(crate) fn send_now<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<(), AskError<M>> {
+pub(crate) fn send_now<E: Entity, M: MessageTo<E>>(
+    mut call: Call<E, M>,
+) -> Result<(), AskError<M>> {
+    call.deadline = Some(Instant::FAR); // nobody would hear that it was given up
     match try_send(call)? {
         Ok(sent) => {
             sent.detach();
             Ok(())
         }
-        Err(call) => Err(AskError::Busy(call.message)),
+        Err(call) => Err(NotIn::NotNow.of(call)),
     }
 }
 
@@ -150,15 +146,16 @@ fn try_send<E: Entity, M: MessageTo<E>>(
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
     };
+    let now = call.router.clock.now();
     let admitted = call.router.try_admit(at.1).and_then(|()| {
-        call.router.try_number::<M>(call.which, at).inspect_err(|_| {
+        call.router.try_number::<M>(call.which, at, now).inspect_err(|_| {
             call.router.admissions.release(at.1, 1);
         })
     });
     match admitted {
         Ok(numbered) => {
-            let deadline = call.deadline();
-            Ok(Ok(Sent::new(call, numbered, deadline)))
+            let deadline = call.deadline(now);
+            Ok(Ok(Sent::new(call, numbered, now, deadline)))
         }
         Err(NotIn::NotNow) => Ok(Err(call)),
         Err(not_in) => Err(not_in.of(call)),
@@ -166,13 +163,18 @@ fn try_send<E: Entity, M: MessageTo<E>>(
 }
 
 async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>, AskError<M>> {
-    let deadline = call.deadline();
+    let asked_at = call.router.clock.now();
+    let deadline = call.deadline(asked_at);
     let at = match check(&call) {
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
     };
     let router = Arc::clone(&call.router);
     let admission = async {
+        if let Which::Given(_) = call.which {
+            // It costs nothing to number it, and one that is far ahead must not hold a place.
+            router.number::<M>(call.which, at).await?;
+        }
         router.admit(at.1).await?;
         let place = Place { router: &router, at };
         let numbered = router.number::<M>(call.which, at).await?;
@@ -185,7 +187,7 @@ async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>
         () = router.clock.sleep_until(deadline) => Err(NotIn::NotNow),
     };
     match admitted {
-        Ok(numbered) => Ok(Sent::new(call, numbered, deadline)),
+        Ok(numbered) => Ok(Sent::new(call, numbered, asked_at, deadline)),
         Err(not_in) => Err(not_in.of(call)),
     }
 }
@@ -193,7 +195,7 @@ async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>
 /// A place at a partition, given back unless an ask takes it over.
 struct Place<'a> {
     router: &'a Router,
-    at: (u16, crate::engine::id::PartitionId),
+    at: (u16, PartitionId),
 }
 
 impl Drop for Place<'_> {
@@ -219,9 +221,7 @@ impl Unsendable {
     }
 }
 
-fn check<E: Entity, M>(
-    call: &Call<E, M>,
-) -> Result<(u16, crate::engine::id::PartitionId), Unsendable> {
+fn check<E: Entity, M>(call: &Call<E, M>) -> Result<(u16, PartitionId), Unsendable> {
     match &call.target {
         Ok(target) if target.kind == UNKNOWN_KIND => Err(Unsendable::UnknownEntityType(E::NAME)),
         Ok(target) => Ok((target.kind, target.partition)),
@@ -234,20 +234,25 @@ fn check<E: Entity, M>(
 
 impl NotIn {
     fn of<E: Entity, M>(self, call: Call<E, M>) -> AskError<M> {
-        match (self, call.which) {
+        let error = match (self, call.which) {
             (NotIn::Expired(request), _) => AskError::Expired { request },
+            (NotIn::NotNumbered, _) => AskError::NoAnswersKept { name: E::NAME },
             // An earlier try may have run.
             (_, Which::Given(request)) => AskError::Indeterminate { request: Some(request) },
             (NotIn::NotNow, _) => AskError::Busy(call.message),
             (NotIn::Unavailable, _) => AskError::Unavailable(call.message),
+        };
+        if let Ok(target) = &call.target {
+            call.router.metrics.ended(target.kind, error.outcome());
         }
+        error
     }
 }
 
 impl<E: Entity, M> Call<E, M> {
-    fn deadline(&self) -> Instant {
-        let patience = self.patience.unwrap_or(self.router.registry.default_deadline);
-        self.router.clock.now() + patience
+    fn deadline(&self, asked_at: Instant) -> Instant {
+        let patience = || self.patience.unwrap_or(self.router.registry.default_deadline);
+        self.deadline.unwrap_or_else(|| asked_at + patience())
     }
 }
 
@@ -256,7 +261,6 @@ struct Sent<E: Entity, M: MessageTo<E>> {
     router: Arc<Router>,
     exchange: Arc<Exchange<E, M>>,
     which: Which,
-    patience: Option<Duration>,
     is_over: bool,
 }
 
@@ -266,20 +270,29 @@ enum Finished<E: Entity, M: Message> {
     SessionLost(Call<E, M>),
 }
 
+impl<E: Entity, M: Message> Finished<E, M> {
+    fn answer(self) -> Reply<M> {
+        match self {
+            Finished::Answered(answer) => answer,
+            Finished::SessionLost(call) => Err(AskError::Busy(call.message)),
+        }
+    }
+}
+
 impl<E: Entity, M: MessageTo<E>> Sent<E, M> {
     fn new(
         call: Call<E, M>,
-        numbered: Option<crate::engine::execution::Numbered>,
+        numbered: Option<Numbered>,
+        asked_at: Instant,
         deadline: Instant,
     ) -> Sent<E, M> {
-        let Call { router, target, message, which, patience } = call;
+        let Call { router, target, message, which, .. } = call;
         let Ok(target) = target else { unreachable!("checked before it was admitted") };
         let is_retry = matches!(which, Which::Given(_));
-        let now = router.clock.now();
-        let exchange = Exchange::new(target, message, numbered, is_retry, now, deadline);
+        let exchange = Exchange::new(target, message, numbered, is_retry, asked_at, deadline);
         let exchange = Arc::new(exchange);
         router.send(Arc::clone(&exchange) as _);
-        Sent { router, exchange, which, patience, is_over: false }
+        Sent { router, exchange, which, is_over: false }
     }
 
     /// Takes note of how the ask ended.
@@ -297,11 +310,22 @@ impl<E: Entity, M: MessageTo<E>> Sent<E, M> {
                     target: Ok(self.exchange.target().clone()),
                     message,
                     which: self.which,
-                    patience: self.patience,
+                    patience: None,
+                    deadline: Some(self.exchange.deadline()),
                 })
             }
             (answer, _) => Finished::Answered(answer),
         }
+    }
+
+    /// The deadline has come.
+    fn give_up(&mut self) -> Reply<M> {
+        let answer = self.exchange.give_up();
+        let asked_at = self.exchange.asked_at();
+        let after = self.exchange.deadline().saturating_since(asked_at);
+        let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
+        self.router.metrics.answered(self.exchange.target().kind, outcome, after);
+        self.finish(answer).answer()
     }
 
     /// Nobody waits for the answer, and the message is to run all the same.
@@ -332,6 +356,7 @@ impl<E: Entity, M: MessageTo<E>> Drop for Sent<E, M> {
         if !self.is_over {
             // Its caller gave up: nobody will hear the answer, nor ask again.
             self.exchange.forget();
+            self.router.metrics.ended(self.exchange.target().kind, "given_up");
             self.end_number(false);
         }
     }

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use crate::engine::execution::Numbered;
+use crate::engine::execution::{Numbered, Session};
 use crate::engine::id::{PartitionId, Position, RequestId, SessionId};
 use crate::engine::instant::Instant;
 
@@ -141,8 +141,12 @@ pub(crate) struct DurableSession {
 }
 
 impl DurableSession {
-    pub(crate) fn new(id: SessionId, openings: Vec<Position>, window_max: u64) -> DurableSession {
-        let (floor, room) = (AtomicU64::new(0), Notify::new());
+    /// The session as the partitions, in their order, have it.
+    pub(crate) fn new(id: SessionId, opened: &[Session], window_max: u64) -> DurableSession {
+        let openings = opened.iter().map(|session| session.opening).collect();
+        // Each partition knows an older or the newest checkpoint, and none a later one.
+        let floor = opened.iter().map(|session| session.floor).max().unwrap_or(0);
+        let (floor, room) = (AtomicU64::new(floor), Notify::new());
         DurableSession { id, openings, window_max, floor, room }
     }
 

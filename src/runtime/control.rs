@@ -2,7 +2,8 @@
 
 use tokio::sync::oneshot;
 
-use crate::engine::id::{Position, SessionId};
+use crate::engine::execution::Session;
+use crate::engine::id::SessionId;
 use crate::store;
 
 use super::error::{PersistError, SessionError};
@@ -10,23 +11,23 @@ use super::processing_unit::{CloseSession, CountPending, ListDeadLetters, OpenSe
 use super::router::Router;
 
 impl Router {
-    /// Opens a durable session on every partition. Returns its openings, by partition, when all of
-    /// them are durable.
+    /// Opens a durable session on every partition. Returns it as each partition knows it, when all
+    /// have it durably.
     pub(crate) async fn open_everywhere(
         &self,
         session: SessionId,
-    ) -> Result<Vec<Position>, SessionError> {
+    ) -> Result<Vec<Session>, SessionError> {
         let mut waits = Vec::with_capacity(self.units().len());
         for unit in self.units() {
             let (opened, wait) = oneshot::channel();
             unit.do_send(OpenSession { session, durable: true, opened });
             waits.push(wait);
         }
-        let mut openings = Vec::with_capacity(waits.len());
+        let mut sessions = Vec::with_capacity(waits.len());
         for wait in waits {
-            openings.push(wait.await.map_err(|_| SessionError::Unavailable)?.opening);
+            sessions.push(wait.await.map_err(|_| SessionError::Unavailable)?);
         }
-        Ok(openings)
+        Ok(sessions)
     }
 
     /// Closes a session on every partition, durably.

@@ -147,11 +147,9 @@ impl<E: Entity> Entities<E> {
         self.slots[slot as usize].live()
     }
 
-    /// The entity's slot, made if need be.
+    /// Makes a slot for an entity that has none.
     pub(crate) fn insert(&mut self, key: &E::Key) -> u32 {
-        if let Some(slot) = self.find(key) {
-            return slot;
-        }
+        debug_assert!(self.find(key).is_none(), "an entity has one slot");
         let slot = self.slots.insert(Slot {
             key: key.clone(),
             state: State::Absent,
@@ -299,7 +297,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn restore(&mut self, row: &Row, record: record::Record<'_>) -> Result<EntityId, DecodeError> {
         let key = key::decode_whole::<E::Key>(&row.key.key)?;
-        let slot = self.insert(&key);
+        let slot = self.find(&key).unwrap_or_else(|| self.insert(&key));
         let id = self.id(slot);
         let known = &mut self.slots[slot as usize];
         if row.version <= known.version {
@@ -360,6 +358,11 @@ impl<E: Entity> Slot<E> {
             let (schema, bytes) = self.encoded.as_ref().expect("an encoded state has its bytes");
             let decode = || match *schema {
                 schema if schema == E::VERSION => codec::decode(bytes),
+                // Only the build that wrote it can know what it means.
+                schema if schema > E::VERSION => Err(DecodeError::new(format!(
+                    "state has version {schema}, this build knows {}",
+                    E::VERSION
+                ))),
                 schema => E::migrate(StoredState::new(schema, bytes)),
             };
             let state = quietly(decode)?;

@@ -60,8 +60,9 @@ pub enum StartError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LeaveError {
-    /// `Limits::leave_max` was over before everything was answered and stored.
-    #[error("left with {pending} entities not stored")]
+    /// `Limits::leave_max` was over before everything was answered and stored, or another process
+    /// took the store.
+    #[error("left before everything was answered and stored: {pending} entities are not stored")]
     Incomplete {
         /// How many entities' newest changes the store does not have.
         pending: usize,

@@ -71,10 +71,10 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn key_hash(&self, entities: &dyn Any) -> u64;
     /// Runs it and leaves its answer with `execution`.
     fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
-    /// Gives the held answer to the caller; returns its outcome's name.
-    fn release(&self) -> &'static str;
+    /// Gives the held answer to the caller; returns its outcome's name, if the caller is there.
+    fn release(&self) -> Option<&'static str>;
     /// Ends it without an answer: not done if it has not begun, indeterminate otherwise.
-    fn refuse(&self, refusal: Refusal) -> &'static str;
+    fn refuse(&self, refusal: Refusal) -> Option<&'static str>;
 }
 
 impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
@@ -168,23 +168,17 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         }
     }
 
-    fn finish(&self, answer: Reply<M>) {
-        self.hold(answer);
-        self.wake_done();
-    }
-
-    fn wake_done(&self) -> &'static str {
+    fn wake_done(&self) -> Option<&'static str> {
         let mut stage = self.stage();
         let (outcome, waker) = match mem::replace(&mut *stage, Stage::Over) {
             Stage::Held(answer, waker) => {
                 let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
                 *stage = Stage::Done(answer);
-                (outcome, waker)
+                (Some(outcome), waker)
             }
-            Stage::Over => ("given_up", None),
             other => {
                 *stage = other;
-                ("ok", None)
+                (None, None)
             }
         };
         drop(stage);
@@ -257,11 +251,11 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
     fn write(
         &self,
         entities: &mut Entities<E>,
-        message: M,
-        floor: u64,
+        slot: Option<u32>,
+        (message, floor): (M, u64),
         execution: &mut Execution,
-    ) -> (Reply<M>, EntityId, Version) {
-        let slot = entities.insert(&self.target.key);
+    ) -> (Reply<M>, (EntityId, Version)) {
+        let slot = slot.unwrap_or_else(|| entities.insert(&self.target.key));
         let (time, limits) = (execution.time, execution.limits());
         let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
             let request = self.numbered.map(|numbered| numbered.request);
@@ -283,8 +277,7 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
             }
         };
         let recorded = self.numbered.as_ref().zip(outcome);
-        let (entity, version) = entities.note(slot, changed, recorded, floor, execution);
-        (answer, entity, version)
+        (answer, entities.note(slot, changed, recorded, floor, execution))
     }
 }
 
@@ -333,8 +326,7 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
                     return; // the caller gave up, and knows that it did not run
                 };
                 if M::Mode::WRITES {
-                    let (answer, entity, saw) = self.write(entities, message, floor, execution);
-                    (answer, (entity, saw))
+                    self.write(entities, slot, (message, floor), execution)
                 } else {
                     (self.read(entities, slot, message, execution), entities.seen(slot))
                 }
@@ -344,11 +336,11 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         execution.answer(self, entity, saw, entities.is_write_through());
     }
 
-    fn release(&self) -> &'static str {
+    fn release(&self) -> Option<&'static str> {
         self.wake_done()
     }
 
-    fn refuse(&self, refusal: Refusal) -> &'static str {
+    fn refuse(&self, refusal: Refusal) -> Option<&'static str> {
         let error = match self.claim() {
             Some(message) => self.not_done(match refusal {
                 Refusal::Busy => AskError::Busy(message),
@@ -365,9 +357,8 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
                 self.indeterminate()
             }
         };
-        let outcome = error.outcome();
-        self.finish(Err(error));
-        outcome
+        self.hold(Err(error));
+        self.wake_done()
     }
 }
 
@@ -450,7 +441,7 @@ pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: usize) -> 
 fn recorded<M: crate::entity::Message>(outcome: &Outcome) -> Reply<M> {
     match outcome {
         Outcome::Reply(bytes) => codec::decode(bytes)
-            .map_err(|error| AskError::Undecodable { reason: format!("recorded reply: {error}") }),
+            .map_err(|error| AskError::UnreadableReply { reason: error.to_string() }),
         Outcome::Panicked(message) => Err(AskError::Panicked { message: message.to_string() }),
         Outcome::TooLarge { what, bytes, max_bytes } => Err(AskError::TooLarge {
             what: if &**what == "reply" { "reply" } else { "state" },

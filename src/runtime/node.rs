@@ -122,7 +122,7 @@ impl Node {
             readies.push(is_ready);
         }
         let client = random_u128()?;
-        let router = Router::new(clock, registry, partitions, lanes, admissions, client);
+        let router = Router::new(clock, registry, metrics, partitions, lanes, admissions, client);
         let node = Node {
             router: Arc::new(router),
             stop,
@@ -153,14 +153,15 @@ impl Node {
         let deadline = clock.now() + self.router.registry.limits.leave_max;
         let drained = tokio::select! {
             biased;
-            () = self.drain() => Ok(()),
-            () = clock.sleep_until(deadline) => Err(self.router.count_pending().await),
+            drained = self.drain() => drained,
+            () = clock.sleep_until(deadline) => false,
         };
+        let pending = self.router.count_pending().await;
         let is_whole = self.end().await;
         let result = match drained {
-            Err(pending) => Err(LeaveError::Incomplete { pending }),
-            Ok(()) if !is_whole => Err(LeaveError::ThreadPanicked),
-            Ok(()) => Ok(()),
+            false => Err(LeaveError::Incomplete { pending }),
+            true if !is_whole => Err(LeaveError::ThreadPanicked),
+            true => Ok(()),
         };
         match &result {
             Ok(()) => tracing::info!("grid left"),
@@ -183,14 +184,12 @@ impl Node {
         self.store.is_some()
     }
 
-    async fn drain(&self) {
+    /// Waits until all is answered and stored; false if it can no longer be stored.
+    async fn drain(&self) -> bool {
         for partition in 0..self.router.partitions {
             self.router.admissions.take_all(PartitionId(partition)).await;
         }
-        if self.store.is_some() {
-            // An end that comes first is noticed by whoever waits for this.
-            let _ = self.router.persisted().await;
-        }
+        self.store.is_none() || self.router.persisted().await.is_ok()
     }
 
     /// Stops all threads and closes the store. Returns false if one of them had panicked.

@@ -130,20 +130,25 @@ async fn write_apart_if_refused(
             let mut answers = Vec::with_capacity(batches.len());
             for batch in batches {
                 let alone = store.write(std::slice::from_ref(batch)).await;
-                answers.push(alone.and_then(|mut outcomes| {
+                let alone = alone.and_then(|mut outcomes| {
                     outcomes.pop().ok_or_else(|| store::Error::Unavailable {
                         reason: "no outcome of a batch".to_owned(),
                     })
-                }));
+                });
+                answers.push(alone.inspect_err(|error| count(error, metrics)));
             }
             answers
         }
         Err(error) => {
-            let is_refused = matches!(error, store::Error::Refused { .. });
-            if is_refused { &metrics.refused } else { &metrics.unavailable }.increment(1);
+            count(&error, metrics);
             vec![Err(error); batches.len()]
         }
     }
+}
+
+fn count(error: &store::Error, metrics: &GridMetrics) {
+    let is_refused = matches!(error, store::Error::Refused { .. });
+    if is_refused { &metrics.refused } else { &metrics.unavailable }.increment(1);
 }
 
 fn event(batch: BatchId, answer: Result<BatchOutcome, store::Error>) -> Event {

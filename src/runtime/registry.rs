@@ -1,7 +1,7 @@
 //! The entity types of a grid, and its bounds: what every processing unit knows alike.
 
 use std::any::TypeId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use crate::config::{EntityOptions, Limits};
@@ -11,6 +11,7 @@ use super::entities::{AnyEntities, Entities};
 
 /// One entity type.
 pub(crate) struct RegisteredType {
+    type_id: TypeId,
     pub(crate) name: &'static str,
     pub(crate) options: EntityOptions,
     make: fn(u16, EntityOptions) -> Box<dyn AnyEntities>,
@@ -22,7 +23,6 @@ pub(crate) struct Registry {
     /// How long an ask waits that says nothing of it.
     pub(crate) default_deadline: Duration,
     pub(crate) kinds: Vec<RegisteredType>,
-    by_type: HashMap<TypeId, u16>,
     /// Types whose rows are left alone.
     pub(crate) retired: BTreeSet<String>,
 }
@@ -33,7 +33,6 @@ impl Registry {
             limits: Limits::default(),
             default_deadline: Registry::DEFAULT_DEADLINE,
             kinds: Vec::new(),
-            by_type: HashMap::new(),
             retired: BTreeSet::new(),
         }
     }
@@ -46,14 +45,19 @@ impl Registry {
         if self.kinds.iter().any(|kind| kind.name == E::NAME) {
             return false;
         }
-        let index = u16::try_from(self.kinds.len()).expect("fewer entity types than 2^16");
-        self.kinds.push(RegisteredType { name: E::NAME, options, make: make::<E> });
-        self.by_type.insert(TypeId::of::<E>(), index);
+        self.kinds.push(RegisteredType {
+            type_id: TypeId::of::<E>(),
+            name: E::NAME,
+            options,
+            make: make::<E>,
+        });
         true
     }
 
     pub(crate) fn index_of<E: Entity>(&self) -> Option<u16> {
-        self.by_type.get(&TypeId::of::<E>()).copied()
+        // A grid has few types: looking at each is faster than hashing.
+        let at = self.kinds.iter().position(|kind| kind.type_id == TypeId::of::<E>())?;
+        u16::try_from(at).ok()
     }
 
     pub(crate) fn index_named(&self, name: &str) -> Option<usize> {

@@ -11,8 +11,10 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::engine::execution::Numbered;
 use crate::engine::hash::partition_of;
 use crate::engine::id::{PartitionId, RequestId, SessionId};
+use crate::engine::instant::Instant;
 use crate::entity::{Entity, Message, Mode};
 use crate::key::Key;
+use crate::metrics::GridMetrics;
 
 use super::client_session::{ClientSession, DurableSession, NoNumber};
 use super::clock::Clock;
@@ -61,6 +63,7 @@ impl Admissions {
 pub(crate) struct Router {
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Arc<GridMetrics>,
     pub(crate) partitions: u16,
     pub(crate) admissions: Arc<Admissions>,
     lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
@@ -78,6 +81,8 @@ pub(crate) enum NotIn {
     NotNow,
     Unavailable,
     Expired(RequestId),
+    /// The entity type keeps no answers.
+    NotNumbered,
 }
 
 /// Which request an ask is to be.
@@ -95,6 +100,7 @@ impl Router {
     pub(crate) fn new(
         clock: Clock,
         registry: Arc<Registry>,
+        metrics: Arc<GridMetrics>,
         partitions: u16,
         lanes: Vec<mpsc::Sender<Arc<dyn AnyAsk>>>,
         admissions: Arc<Admissions>,
@@ -108,6 +114,7 @@ impl Router {
         Router {
             clock,
             registry,
+            metrics,
             partitions,
             admissions,
             lanes,
@@ -183,18 +190,23 @@ impl Router {
         &self,
         which: Which,
         target: (u16, PartitionId),
+        now: Instant,
     ) -> Result<Option<Numbered>, NotIn> {
         let (kind, partition) = target;
         let keeps_answers =
             self.registry.kinds.get(usize::from(kind)).is_some_and(|k| k.options.keeps_answers());
-        if !M::Mode::WRITES || !keeps_answers {
+        if !M::Mode::WRITES {
             return Ok(None);
+        }
+        if !keeps_answers {
+            let is_given = matches!(which, Which::Given(_));
+            return if is_given { Err(NotIn::NotNumbered) } else { Ok(None) };
         }
         let message = message_hash(M::NAME);
         match which {
             Which::Unnumbered => Ok(None),
             Which::Fresh => {
-                let numbered = self.own_session(partition).next(self.clock.now(), message);
+                let numbered = self.own_session(partition).next(now, message);
                 match numbered {
                     Ok(numbered) => Ok(Some(numbered)),
                     Err(NoNumber::NotOpen | NoNumber::Full) => Err(NotIn::NotNow),
@@ -230,7 +242,7 @@ impl Router {
         loop {
             // Made before it is tried, so that no rise of the floor in between is missed.
             let risen = room.notified();
-            match self.try_number::<M>(which, target) {
+            match self.try_number::<M>(which, target, self.clock.now()) {
                 Err(NotIn::NotNow) if durable.is_some() || own.is_open() => risen.await,
                 Err(NotIn::NotNow) => self.open_own_session(target.1).await?,
                 done => return done,
@@ -283,7 +295,9 @@ impl Router {
         let (opened, position) = oneshot::channel();
         let unit = self.units().get(usize::from(partition.0)).ok_or(NotIn::Unavailable)?;
         unit.do_send(OpenSession { session: own.id(), durable: false, opened });
-        let session = position.await.map_err(|_| NotIn::Unavailable)?;
+        // Unheard, it was refused: the partition has as many sessions as it may have.
+        let refused = |_| if self.is_open() { NotIn::NotNow } else { NotIn::Unavailable };
+        let session = position.await.map_err(refused)?;
         own.opened(session.opening);
         Ok(())
     }

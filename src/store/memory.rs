@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -14,19 +15,20 @@ use crate::engine::id::{Epoch, PartitionId};
 /// Keeps everything in memory.
 ///
 /// Clones share the contents and the claim on them: while one grid uses them, a second one that is
-/// given a clone is refused as [`Error::Locked`].
-#[derive(Clone, Debug, Default)]
+/// given a clone is refused as [`Error::Locked`]. A clone is a handle of its own: closing one does
+/// not close the others.
+#[derive(Debug, Default)]
 pub struct MemoryStore {
     contents: Arc<Mutex<Contents>>,
     /// Calls with an older number than that of the contents are those of a dead process.
     life: u64,
+    is_closed: AtomicBool,
 }
 
 #[derive(Debug, Default)]
 struct Contents {
     life: u64,
     is_claimed: bool,
-    is_closed: bool,
     grid: Option<GridRow>,
     fences: BTreeMap<PartitionId, Epoch>,
     rows: BTreeMap<(PartitionId, RowKey), Row>,
@@ -47,31 +49,40 @@ impl MemoryStore {
         let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
         contents.life += 1;
         contents.is_claimed = false;
-        contents.is_closed = false;
-        MemoryStore { contents: Arc::clone(&self.contents), life: contents.life }
+        self.handle(contents.life)
+    }
+
+    fn handle(&self, life: u64) -> MemoryStore {
+        MemoryStore {
+            contents: Arc::clone(&self.contents),
+            life,
+            is_closed: AtomicBool::new(false),
+        }
     }
 
     fn contents(&self) -> Result<MutexGuard<'_, Contents>, Error> {
         let contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        if contents.life != self.life || contents.is_closed {
+        if contents.life != self.life || self.is_closed.load(Ordering::SeqCst) {
             return Err(Error::Closed);
         }
         Ok(contents)
     }
 }
 
+impl Clone for MemoryStore {
+    fn clone(&self) -> MemoryStore {
+        self.handle(self.life)
+    }
+}
+
 #[async_trait]
 impl Store for MemoryStore {
     async fn claim(&self, row: &GridRow) -> Result<GridRow, Error> {
-        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        if contents.life != self.life {
-            return Err(Error::Closed);
-        }
+        let mut contents = self.contents()?;
         if contents.is_claimed {
             return Err(Error::Locked { location: "memory".to_owned() });
         }
         contents.is_claimed = true;
-        contents.is_closed = false;
         Ok(contents.grid.get_or_insert_with(|| row.clone()).clone())
     }
 
@@ -110,10 +121,9 @@ impl Store for MemoryStore {
     }
 
     async fn close(&self) -> Result<(), Error> {
-        let mut contents = self.contents.lock().unwrap_or_else(PoisonError::into_inner);
-        if contents.life == self.life {
+        if let Ok(mut contents) = self.contents() {
             contents.is_claimed = false;
-            contents.is_closed = true;
+            self.is_closed.store(true, Ordering::SeqCst);
         }
         Ok(())
     }

@@ -120,6 +120,18 @@ async fn a_grid_whose_store_was_taken_by_another_stops() {
     assert!(matches!(error, AskError::Indeterminate { .. }), "{error:?}");
     let error = ledger.enter().await.unwrap_err();
     assert!(matches!(error, AskError::Unavailable(_)), "{error:?}");
+    // A write-behind change of another partition finds it out only when it is left.
+    let counters: Vec<_> = (0..50).map(|key| grid.entity::<Counter>(key)).collect();
+    for counter in &counters {
+        let _ = counter.add(1).await; // those of the ledger's partition are refused
+    }
+    for _ in 0..2 {
+        assert_eq!(grid.persisted().await, Err(PersistError::Unavailable));
+    }
+    let Err(LeaveError::Incomplete { pending }) = grid.leave().await else {
+        panic!("what is not stored must not be said to be");
+    };
+    assert!(pending > 0);
 }
 
 #[tokio::test]

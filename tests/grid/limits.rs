@@ -153,6 +153,30 @@ async fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
     assert_eq!(patient.await.unwrap().unwrap(), 4, "what was busy never ran");
 }
 
+#[tokio::test]
+async fn a_detached_write_waits_for_the_store_however_long_that_takes() {
+    let store = FaultyStore::new();
+    let clock = manual_clock();
+    let limits = Limits { pending_records_max: 1, ..Limits::default() };
+    let grid = stored(&store).limits(limits).clock(clock.clone()).start().await.unwrap();
+    let counter = grid.entity::<Counter>(1);
+    counter.add(1).await.unwrap();
+    store.faults.set_down(true);
+    let _ = counter.ask(CounterAdd { by: 1 }).deadline(Duration::ZERO).await; // fills the queue
+    counter.tell(CounterAdd { by: 10 }).detach().unwrap();
+    for _ in 0..100 {
+        clock.advance(Duration::from_secs(1));
+        tokio::task::yield_now().await;
+    }
+    let before = store.faults.writes();
+    advance_until(&clock, async || store.faults.writes() > before).await;
+    store.faults.set_down(false);
+    let read = tokio::spawn(counter.value().into_future());
+    advance_until(&clock, async || read.is_finished()).await;
+    let value = read.await.unwrap().unwrap();
+    assert!(value >= 11, "{value}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_callers_at_once_are_all_served() {
     let grid = in_memory().default_deadline(Duration::from_secs(600)).start().await.unwrap();

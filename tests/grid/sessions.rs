@@ -132,6 +132,20 @@ async fn a_session_that_was_idle_too_long_is_opened_anew_without_the_caller_noti
 }
 
 #[tokio::test]
+async fn a_type_that_keeps_no_answers_takes_no_requests() {
+    let grid = fastness::Grid::builder()
+        .entity::<Counter>(fastness::EntityOptions::new().at_most_once())
+        .start()
+        .await
+        .unwrap();
+    let session = grid.session("import").await.unwrap();
+    let counter = grid.entity::<Counter>(1);
+    let error = counter.ask(CounterAdd { by: 1 }).request(session.request(1)).await.unwrap_err();
+    assert!(matches!(error, AskError::NoAnswersKept { name: "counter" }), "{error:?}");
+    assert_eq!(counter.add(1).await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_source_that_runs_too_far_ahead_waits_for_its_checkpoint() {
     let limits = Limits { session_window_max: 4, asks_per_partition_max: 4, ..Limits::default() };
     let grid = in_memory().limits(limits).start().await.unwrap();

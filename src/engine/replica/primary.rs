@@ -175,13 +175,13 @@ impl Primary {
             self.awaiting_commit.push_back((seq.max(behind), *answer));
         }
         // The own copy holds a batch as soon as it is numbered.
-        self.acknowledge(self.me.clone(), self.last);
+        self.acknowledge_own();
         self.release_committed(effects);
     }
 
-    fn acknowledge(&mut self, from: NodeId, seq: Seq) {
-        if let Some(acked) = self.acked.get_mut(&from) {
-            *acked = seq.max(*acked);
+    fn acknowledge_own(&mut self) {
+        if let Some(acked) = self.acked.get_mut(&self.me) {
+            *acked = self.last;
         }
         let held_by_all = self.acked.values().min().copied();
         self.committed = self.committed.max(held_by_all.unwrap_or(Seq(0)));

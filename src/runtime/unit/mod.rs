@@ -99,9 +99,10 @@ impl Unit {
         primary: Primary,
         write_behind: Option<WriteBehind>,
         recovered: Recovered,
-        metrics: UnitMetrics,
+        mut metrics: UnitMetrics,
         now: Instant,
     ) -> Unit {
+        metrics.dead_letters(recovered.parked.len());
         Unit {
             partition,
             time: recovered.time,
@@ -281,9 +282,12 @@ impl Unit {
         self.count(ask, ask.refuse(refusal));
     }
 
-    fn count(&self, ask: &dyn AnyAsk, outcome: &'static str) {
-        let after = self.now.saturating_since(ask.asked_at());
-        self.metrics.answered(ask.target_kind(), outcome, after);
+    /// Counts an ask that was answered here; whoever gave up has counted that.
+    fn count(&self, ask: &dyn AnyAsk, outcome: Option<&'static str>) {
+        if let Some(outcome) = outcome {
+            let after = self.now.saturating_since(ask.asked_at());
+            self.metrics.answered(ask.target_kind(), outcome, after);
+        }
     }
 
     fn fence(&mut self) {

@@ -8,7 +8,7 @@ use super::super::held::Held;
 use super::{HOUSEKEEPING_EVERY, Unit};
 use crate::engine::execution::Session;
 use crate::engine::id::SessionId;
-use crate::engine::instant::{Instant, Timestamp};
+use crate::engine::instant::Instant;
 
 /// How long the store may lag behind the opening of a session that is not durable.
 const SESSION_DELAY: Duration = Duration::from_secs(1);
@@ -24,11 +24,16 @@ impl Unit {
         opened: oneshot::Sender<Session>,
     ) {
         self.now = now;
-        if self.primary.is_fenced() {
-            return;
-        }
         let position = self.primary.next_position();
         let time = self.time.at(now);
+        if self.primary.is_fenced() {
+            if !durable {
+                // Its asks are refused here, and that as what they are.
+                let closed = Session::closed(position);
+                let _ = opened.send(closed); // whoever asked may be gone
+            }
+            return;
+        }
         let Ok((state, is_new)) = self.execution.sessions.open(session, durable, position, time)
         else {
             return;
@@ -49,13 +54,7 @@ impl Unit {
     ) {
         self.now = now;
         let Some(state) = self.execution.sessions.session(session).copied() else {
-            let never = Session {
-                opening: self.primary.next_position(),
-                floor: 0,
-                stored_floor: 0,
-                durable: false,
-                used_at: Timestamp::default(),
-            };
+            let never = Session::closed(self.primary.next_position());
             let _ = closed.send(never); // it is as closed as can be
             return;
         };

@@ -17,6 +17,9 @@ impl Unit {
         let Some(write_behind) = &self.write_behind else {
             return; // dropped: there is nothing durable here
         };
+        if self.primary.is_fenced() {
+            return; // dropped: nothing is stored any more
+        }
         let upto = self.primary.committed();
         if write_behind.persisted() >= upto {
             let _ = persisted.send(()); // whoever asked may be gone

@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use ::sled::{Batch, Db, IVec, Tree};
+use ::sled::{Db, IVec, Tree};
 use bytes::Bytes;
 
 use super::super::{
     BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, RecordOutcome, Row, RowKey,
 };
+use super::changes::Changes;
 use super::layout::{
-    Content, GRID_KEY, Head, INLINE_MAX, LAYOUT, LAYOUT_KEY, Letter, Table, corrupt, fence_key,
-    row_key, seal, unseal,
+    COMMIT_KEY, Commit, Content, GRID_KEY, Head, INLINE_MAX, LAYOUT, LAYOUT_KEY, Letter, Table,
+    corrupt, fence_key, row_key, seal, unseal,
 };
 use super::unavailable;
+use super::witness::Witness;
 use crate::codec;
 use crate::engine::id::{Epoch, PartitionId, Version};
 use crate::engine::instant::Timestamp;
@@ -29,6 +31,11 @@ const CACHE_BYTES: u64 = 64 << 20;
 /// sled's own lock is still being closed by the system.
 const UNLOCK_TRIES: u32 = 100;
 const UNLOCK_PAUSE: Duration = Duration::from_millis(10);
+
+/// Room that must be left on the disk: for sled's segments (512 KiB) and its snapshots, and for
+/// each byte of a commit, which sled may write again with the page that it is in.
+const ROOM_MIN: u64 = 8 << 20;
+const ROOM_FACTOR: u64 = 4;
 
 pub(super) struct Database {
     directory: PathBuf,
@@ -52,6 +59,8 @@ struct Open {
     tree: Tree,
     /// sled's file, to sync it.
     file: File,
+    commit: Commit,
+    witness: Witness,
 }
 
 impl Database {
@@ -59,12 +68,11 @@ impl Database {
         fs::create_dir_all(directory)
             .map_err(|error| unavailable(&format!("make {}", directory.display()), &error))?;
         let lock = lock(directory)?;
-        let mut database = Database {
+        let database = Database {
             directory: directory.to_owned(),
             lock: Some(lock),
-            state: State::Distrusted,
+            state: State::Open(Open::new(directory)?),
         };
-        database.opened()?;
         sync_directory(directory)?;
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
             sync_directory(parent)?;
@@ -80,9 +88,9 @@ impl Database {
         let mut bytes = Vec::new();
         codec::encode_into(row, &mut bytes)
             .map_err(|error| Error::Refused { reason: error.to_string() })?;
-        let mut batch = Batch::default();
-        batch.insert(GRID_KEY, seal(GRID_KEY, &[&bytes]));
-        self.commit(batch)?;
+        let mut changes = Changes::default();
+        changes.insert(GRID_KEY, seal(GRID_KEY, &[&bytes]));
+        self.commit(changes)?;
         Ok(row.clone())
     }
 
@@ -90,16 +98,16 @@ impl Database {
         &mut self,
         fences: &[(PartitionId, Epoch)],
     ) -> Result<Vec<Epoch>, Error> {
-        let (mut batch, mut found) = (Batch::default(), Vec::with_capacity(fences.len()));
+        let (mut changes, mut found) = (Changes::default(), Vec::with_capacity(fences.len()));
         for (partition, epoch) in fences {
             let fence = self.fence(*partition)?;
             found.push(fence);
             if *epoch > fence {
                 let key = fence_key(*partition);
-                batch.insert(&key, seal(&key, &[&epoch.0.to_be_bytes()]));
+                changes.insert(&key, seal(&key, &[&epoch.0.to_be_bytes()]));
             }
         }
-        self.commit(batch)?;
+        self.commit(changes)?;
         Ok(found)
     }
 
@@ -133,7 +141,7 @@ impl Database {
     }
 
     pub(super) fn write(&mut self, batches: &[PartitionBatch]) -> Result<Vec<BatchOutcome>, Error> {
-        let (mut batch, mut outcomes) = (Batch::default(), Vec::with_capacity(batches.len()));
+        let (mut changes, mut outcomes) = (Changes::default(), Vec::with_capacity(batches.len()));
         for of_partition in batches {
             let fence = self.fence(of_partition.partition)?;
             if of_partition.epoch < fence {
@@ -142,14 +150,14 @@ impl Database {
             }
             let mut written = Vec::new();
             for row in &of_partition.records {
-                written.push(self.write_row(of_partition.partition, row, &mut batch)?);
+                written.push(self.write_row(of_partition.partition, row, &mut changes)?);
             }
             for letter in &of_partition.dead_letters {
-                written.push(self.write_letter(of_partition.partition, letter, &mut batch)?);
+                written.push(self.write_letter(of_partition.partition, letter, &mut changes)?);
             }
             outcomes.push(BatchOutcome::Written(written));
         }
-        self.commit(batch)?;
+        self.commit(changes)?;
         Ok(outcomes)
     }
 
@@ -168,7 +176,13 @@ impl Database {
     pub(super) fn distrust(&mut self, why: &str) {
         if let State::Open(_) = self.state {
             tracing::warn!(why, "open the store's database anew");
-            self.state = State::Distrusted;
+            let failed = std::mem::replace(&mut self.state, State::Distrusted);
+            // sled flushes what it has in memory when it goes, and after some failures waits for
+            // that without end. Until it is gone, its lock makes every call fail.
+            let thread = thread::Builder::new().name("fastness-sled-failed".to_owned());
+            if let Err(error) = thread.spawn(move || drop(failed)) {
+                tracing::warn!(%error, "make a thread");
+            }
         }
     }
 
@@ -176,23 +190,23 @@ impl Database {
         &mut self,
         partition: PartitionId,
         row: &Row,
-        batch: &mut Batch,
+        changes: &mut Changes,
     ) -> Result<RecordOutcome, Error> {
         if row.key.entity_type.len() > 255 {
             return Ok(refused("the entity type's name is longer than 255 bytes"));
         }
         let key = Table::Rows.key(partition, &row.key);
-        if let Some(found) = self.replace(Table::Rows, &key, row.version, batch)? {
+        if let Some(found) = self.replace(Table::Rows, &key, row.version, changes)? {
             return Ok(RecordOutcome::Superseded { found });
         }
         match &row.record {
-            Some(record) => put(Table::Rows, &key, row.version, record, batch),
-            None => batch.remove(&*key),
+            Some(record) => put(Table::Rows, &key, row.version, record, changes),
+            None => changes.remove(&key),
         }
         // Its dead letter is over, unless that is the newer one.
         let letter_key = Table::DeadLetters.key(partition, &row.key);
-        if self.replace(Table::DeadLetters, &letter_key, row.version, batch)?.is_none() {
-            batch.remove(letter_key);
+        if self.replace(Table::DeadLetters, &letter_key, row.version, changes)?.is_none() {
+            changes.remove(&letter_key);
         }
         Ok(RecordOutcome::Stored)
     }
@@ -201,11 +215,11 @@ impl Database {
         &mut self,
         partition: PartitionId,
         letter: &DeadLetter,
-        batch: &mut Batch,
+        changes: &mut Changes,
     ) -> Result<RecordOutcome, Error> {
         let key = Table::DeadLetters.key(partition, &letter.row.key);
         let version = letter.row.version;
-        if let Some(found) = self.replace(Table::DeadLetters, &key, version, batch)? {
+        if let Some(found) = self.replace(Table::DeadLetters, &key, version, changes)? {
             return Ok(RecordOutcome::Superseded { found });
         }
         let bytes = Letter {
@@ -214,7 +228,7 @@ impl Database {
             reason: letter.reason.clone(),
             record: letter.row.record.clone(),
         };
-        put(Table::DeadLetters, &key, version, &bytes.write(), batch);
+        put(Table::DeadLetters, &key, version, &bytes.write(), changes);
         Ok(RecordOutcome::Stored)
     }
 
@@ -224,7 +238,7 @@ impl Database {
         table: Table,
         key: &[u8],
         version: Version,
-        batch: &mut Batch,
+        changes: &mut Changes,
     ) -> Result<Option<Version>, Error> {
         let Some(value) = self.get(key)? else { return Ok(None) };
         let head = Head::read(key, &value)?;
@@ -233,7 +247,7 @@ impl Database {
         }
         if let Content::Chunks(count) = head.content {
             // Removed first: what is put under the same keys afterwards stays.
-            (0..count).for_each(|n| batch.remove(table.chunk_key(key, head.version, n)));
+            (0..count).for_each(|n| changes.remove(&table.chunk_key(key, head.version, n)));
         }
         Ok(None)
     }
@@ -288,11 +302,19 @@ impl Database {
         value.map_err(|error| self.failed("read", error))
     }
 
-    /// Applies the batch and makes it durable.
-    fn commit(&mut self, batch: Batch) -> Result<(), Error> {
+    /// Makes the changes, durably.
+    fn commit(&mut self, mut changes: Changes) -> Result<(), Error> {
+        expect_room(&self.directory, changes.bytes())?;
         let open = self.opened()?;
-        let flushed = open.tree.apply_batch(batch).and_then(|()| open.tree.flush());
-        if let Err(error) = flushed {
+        let mut commit = Commit { number: open.commit.number + 1, ..open.commit };
+        changes.insert(COMMIT_KEY, commit.write()); // it counts itself
+        let applied = changes.entries_after(&open.tree, commit.entries).and_then(|entries| {
+            commit.entries = entries;
+            changes.insert(COMMIT_KEY, commit.write());
+            open.tree.apply_batch(changes.into_batch())?;
+            open.tree.flush()
+        });
+        if let Err(error) = applied {
             return Err(self.failed("write", error));
         }
         if let Err(error) = self.opened()?.file.sync_data() {
@@ -300,6 +322,10 @@ impl Database {
             tracing::error!(reason, "store has failed");
             self.state = State::Failed(reason.clone());
             return Err(Error::Unavailable { reason });
+        }
+        if let State::Open(open) = &mut self.state {
+            open.commit = commit;
+            open.witness.note(commit);
         }
         Ok(())
     }
@@ -311,7 +337,14 @@ impl Database {
 
     fn opened(&mut self) -> Result<&Open, Error> {
         if let State::Distrusted = self.state {
-            self.state = State::Open(Open::new(&self.directory)?);
+            let opened = Open::new(&self.directory).map_err(|error| match error {
+                // Not by another grid: the directory's own lock is held.
+                Error::Locked { .. } => {
+                    Error::Unavailable { reason: "sled still holds its file".to_owned() }
+                }
+                error => error,
+            });
+            self.state = State::Open(opened?);
         }
         match &self.state {
             State::Open(open) => Ok(open),
@@ -323,14 +356,30 @@ impl Database {
 
 impl Open {
     fn new(directory: &Path) -> Result<Open, Error> {
+        expect_room(directory, 0)?;
         let path = directory.join("sled");
         let db = open_unlocked(&path)?;
         let file = File::options().read(true).write(true).open(path.join("db"));
         let file = file.map_err(|error| unavailable("open sled's file to sync it", &error))?;
         let tree = db.open_tree(b"fastness").map_err(|error| sled_error("open tree", error))?;
-        let open = Open { _db: db, tree, file };
+        let stored = tree.get(COMMIT_KEY).map_err(|error| sled_error("read", error))?;
+        let commit = stored.as_deref().map(Commit::read).transpose()?.unwrap_or_default();
+        // Before anything is written: an empty database may be what is left of a damaged one.
+        let witness = Witness::open(directory, commit)?;
+        let mut open = Open { _db: db, tree, file, commit, witness };
         open.check_layout()?;
+        let entries = open.count().map_err(|error| sled_error("read", error))?;
+        if stored.is_some() && entries != commit.entries {
+            let what = format!("sled has {entries} of {} entries", commit.entries);
+            return Err(Error::Corrupt { what });
+        }
+        open.commit.entries = entries;
         Ok(open)
+    }
+
+    /// Entries that are there: sled leaves out what it lost with a damaged part of its file.
+    fn count(&self) -> ::sled::Result<u64> {
+        self.tree.iter().keys().try_fold(0, |count, key| key.map(|_| count + 1))
     }
 
     fn check_layout(&self) -> Result<(), Error> {
@@ -353,7 +402,8 @@ impl Open {
 
     fn sync(&self) -> std::io::Result<()> {
         self.tree.flush().map_err(std::io::Error::other)?;
-        self.file.sync_data()
+        self.file.sync_data()?;
+        self.witness.sync()
     }
 }
 
@@ -377,19 +427,19 @@ fn open_unlocked(path: &Path) -> Result<Db, Error> {
     Err(Error::Locked { location: path.display().to_string() })
 }
 
-fn put(table: Table, key: &[u8], version: Version, bytes: &[u8], batch: &mut Batch) {
+fn put(table: Table, key: &[u8], version: Version, bytes: &[u8], changes: &mut Changes) {
     if bytes.len() <= INLINE_MAX {
-        batch.insert(key, Head { version, content: Content::Inline(bytes) }.write(key));
+        changes.insert(key, Head { version, content: Content::Inline(bytes) }.write(key));
         return;
     }
     let mut count = 0;
     for chunk in bytes.chunks(INLINE_MAX) {
         let chunk_key = table.chunk_key(key, version, count);
         let value = seal(&chunk_key, &[chunk]);
-        batch.insert(chunk_key, value);
+        changes.insert(&chunk_key, value);
         count += 1;
     }
-    batch.insert(key, Head { version, content: Content::Chunks(count) }.write(key));
+    changes.insert(key, Head { version, content: Content::Chunks(count) }.write(key));
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {
@@ -405,6 +455,19 @@ fn lock(directory: &Path) -> Result<File, Error> {
             Err(unavailable(&format!("lock {}", path.display()), &error))
         }
     }
+}
+
+/// sled recovers badly from a full disk (it may wait for its last writes without end), so this
+/// store does not fill one. Others still may.
+fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
+    let room = fs2::available_space(directory)
+        .map_err(|error| unavailable("ask for the room that is left", &error))?;
+    let needed = ROOM_MIN.saturating_add(bytes.saturating_mul(ROOM_FACTOR));
+    if room < needed {
+        let reason = format!("the disk is full: {room} bytes are left, {needed} may be needed");
+        return Err(Error::Unavailable { reason });
+    }
+    Ok(())
 }
 
 fn sync_directory(directory: &Path) -> Result<(), Error> {

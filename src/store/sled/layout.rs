@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `V` | number of this layout |
 //! | `G` | the grid's row, MessagePack |
+//! | `C` | number of the last commit, and of entries after it, this one included |
 //! | `F` partition | epoch of the fence |
 //! | `R` partition type key | a row |
 //! | `D` partition type key | a dead letter |
@@ -28,6 +29,7 @@ pub(super) const INLINE_MAX: usize = 100 << 10;
 
 pub(super) const LAYOUT_KEY: &[u8] = b"V";
 pub(super) const GRID_KEY: &[u8] = b"G";
+pub(super) const COMMIT_KEY: &[u8] = b"C";
 const FENCE: u8 = b'F';
 
 /// Two kinds of things are kept by entity.
@@ -84,6 +86,30 @@ impl Table {
 pub(super) fn fence_key(partition: PartitionId) -> [u8; 3] {
     let [high, low] = partition.0.to_be_bytes();
     [FENCE, high, low]
+}
+
+/// What every commit says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Commit {
+    /// Its number, from 1.
+    pub(super) number: u64,
+    /// How many entries the tree has after it.
+    pub(super) entries: u64,
+}
+
+impl Commit {
+    pub(super) fn write(self) -> Vec<u8> {
+        let (number, entries) = (self.number.to_be_bytes(), self.entries.to_be_bytes());
+        seal(COMMIT_KEY, &[&number, &entries])
+    }
+
+    pub(super) fn read(value: &[u8]) -> Result<Commit, Error> {
+        let commit = unseal(COMMIT_KEY, value)?.split_first_chunk().and_then(|(number, rest)| {
+            let number = u64::from_be_bytes(*number);
+            Some(Commit { number, entries: u64::from_be_bytes(rest.try_into().ok()?) })
+        });
+        commit.ok_or_else(|| corrupt(COMMIT_KEY, "a commit is two numbers"))
+    }
 }
 
 /// The row key in a key of a table.

@@ -3,8 +3,10 @@
 //! All calls of sled block, so they are made by one thread, which takes them from a bounded queue.
 //! `database` is what it does, `layout` how rows lie in sled's tree.
 
+mod changes;
 mod database;
 mod layout;
+mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -47,7 +49,7 @@ impl SledStore {
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
         let run = move || {
             let opening = catch_unwind(|| Database::open(&directory));
-            let mut database = match opening.unwrap_or_else(|_| Err(panicked())) {
+            let mut database = match opening.unwrap_or_else(|_| Err(not_sound())) {
                 Ok(database) => database,
                 Err(error) => {
                     let _ = opened.send(Err(error)); // it waits for this
@@ -123,6 +125,11 @@ impl Store for SledStore {
             closed => closed,
         }
     }
+}
+
+/// sled asserts what it reads.
+fn not_sound() -> Error {
+    Error::Corrupt { what: "sled panicked over its file".to_owned() }
 }
 
 fn panicked() -> Error {
