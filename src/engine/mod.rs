@@ -12,4 +12,6 @@ pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
 pub(crate) mod replica;
+#[cfg(test)]
+mod sim;
 pub(crate) mod write_behind;

@@ -316,10 +316,7 @@ impl World {
         assert_eq!(self.queue.persisted(), self.last_persisted);
         assert_eq!(self.queue.oldest_at(), self.oldest().map(|(_, at)| at));
         assert_eq!(self.queue.pending_records(), self.pending().count());
-        assert_eq!(
-            self.queue.pending_bytes(),
-            self.pending().map(|known| known.bytes).sum::<u64>()
-        );
+        assert_eq!(self.queue.pending_bytes(), self.pending().map(|known| known.bytes).sum());
         let deadline = self.queue.next_deadline();
         if self.writing.is_some() {
             assert_eq!(deadline, None);
@@ -366,6 +363,10 @@ proptest! {
         prop_assert_eq!(world.queue.persisted(), world.last_version.position.seq);
         prop_assert_eq!(world.queue.next_deadline(), None);
     }
+}
+
+proptest! {
+    #![proptest_config(config(50))]
 
     #[test]
     fn the_same_events_and_seed_give_the_same_effects(ops in ops()) {
@@ -376,10 +377,6 @@ proptest! {
         };
         prop_assert_eq!(run(), run());
     }
-}
-
-proptest! {
-    #![proptest_config(config(30))]
 
     #[test]
     fn bisecting_ends_as_soon_as_halving_can(
