@@ -82,8 +82,13 @@ pub(crate) trait AnyEntities {
     fn as_any(&mut self) -> &mut dyn Any;
     /// The newest change of an entity as a row. A removed entity without answers is a deletion.
     fn row(&mut self, slot: u32, sessions: &Sessions) -> Row;
-    /// Takes in what the store holds of an entity, unless something newer is there.
-    fn restore(&mut self, row: &Row, record: record::Record<'_>) -> Result<EntityId, DecodeError>;
+    /// Takes in what the store holds of an entity, unless something newer is there. No record is a
+    /// deletion.
+    fn restore(
+        &mut self,
+        row: &Row,
+        record: Option<record::Record<'_>>,
+    ) -> Result<EntityId, DecodeError>;
     /// Forgets a removed entity that nobody may ask about, now that the store knows. Returns
     /// whether answers keep it.
     fn forget_removed(&mut self, slot: u32, version: Version) -> bool;
@@ -295,7 +300,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
         Row { key, version: slot.version, record }
     }
 
-    fn restore(&mut self, row: &Row, record: record::Record<'_>) -> Result<EntityId, DecodeError> {
+    fn restore(
+        &mut self,
+        row: &Row,
+        record: Option<record::Record<'_>>,
+    ) -> Result<EntityId, DecodeError> {
         let key = key::decode_whole::<E::Key>(&row.key.key)?;
         let slot = self.find(&key).unwrap_or_else(|| self.insert(&key));
         let id = self.id(slot);
@@ -303,16 +312,18 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if row.version <= known.version {
             return Ok(id);
         }
-        (known.state, known.encoded) = match record.change {
-            Change::State(schema, bytes) => (State::Encoded, Some((schema, bytes.0.to_vec()))),
-            Change::Removed => (State::Absent, None),
-            Change::Changes(_) => {
+        (known.state, known.encoded) = match record.as_ref().map(|record| &record.change) {
+            Some(Change::State(schema, bytes)) => {
+                (State::Encoded, Some((*schema, bytes.0.to_vec())))
+            }
+            Some(Change::Removed) | None => (State::Absent, None),
+            Some(Change::Changes(_)) => {
                 return Err(DecodeError::new("the record holds changes, this build knows states"));
             }
         };
         known.version = row.version;
-        known.time = record.time;
-        known.answers = record.answers;
+        (known.time, known.answers) = record
+            .map_or((Timestamp::default(), Answers::new()), |record| (record.time, record.answers));
         Ok(id)
     }
 

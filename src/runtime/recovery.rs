@@ -9,10 +9,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::engine::execution::{SessionLimits, Sessions};
 use crate::engine::id::{EntityId, Epoch, PartitionId};
 use crate::engine::instant::{Instant, Timestamp};
+use crate::error::DecodeError;
 use crate::store::{DeadLetter, Row, RowKey, Store};
 use crate::wire::record;
 
-use super::entities::AnyEntities;
 use super::error::StartError;
 use super::registry::Registry;
 use super::session_rows::{SESSION_TYPE, SESSIONS, SessionRows};
@@ -103,21 +103,22 @@ struct Restoring<'a> {
 }
 
 impl Restoring<'_> {
+    /// Takes in a row, or the row of a dead letter, which may be a deletion.
     fn restore(&mut self, row: &Row) -> Result<Option<EntityId>, StartError> {
-        let Some(bytes) = &row.record else { return Ok(None) };
         let corrupt = |error| StartError::CorruptRow {
             partition: self.partition,
             row: format!("{:?}", row.key),
             reason: format!("{error}"),
         };
-        let record = record::decode(bytes).map_err(corrupt)?;
+        let record = row.record.as_deref().map(|bytes| decode(row, bytes));
+        let record = record.transpose().map_err(corrupt)?;
         self.newest = self.newest.max(row.version.position.epoch);
-        self.time = self.time.max(record.time);
+        self.time = self.time.max(record.as_ref().map_or(Timestamp::default(), |r| r.time));
         let name = &*row.key.entity_type;
         if name == SESSION_TYPE {
             let Recovered { session_rows, sessions, .. } = &mut self.recovered;
-            session_rows.restore(row, &record, sessions).map_err(corrupt)?;
-            return Ok(None);
+            let id = session_rows.restore(row, record.as_ref(), sessions).map_err(corrupt)?;
+            return Ok(Some(id));
         }
         let Some(kind) = self.registry.index_named(name) else {
             if !self.registry.retired.contains(name) {
@@ -125,11 +126,12 @@ impl Restoring<'_> {
             }
             return Ok(None);
         };
-        let is_removed = matches!(record.change, record::Change::Removed);
-        let entities: &mut Box<dyn AnyEntities> = &mut self.recovered.entities[kind];
-        let id = entities.restore(row, record).map_err(corrupt)?;
+        let is_removed = record.as_ref().is_none_or(|r| r.change == record::Change::Removed);
+        let id = self.recovered.entities[kind].restore(row, record).map_err(corrupt)?;
         if is_removed {
             self.recovered.removed.insert(id);
+        } else {
+            self.recovered.removed.remove(&id);
         }
         Ok(Some(id))
     }
@@ -140,6 +142,16 @@ impl Restoring<'_> {
         }
         Ok(())
     }
+}
+
+/// Reads a row's record, which must be what the row says it is.
+fn decode<'a>(row: &Row, bytes: &'a [u8]) -> Result<record::Record<'a>, DecodeError> {
+    let record = record::decode(bytes)?;
+    let found = (record.entity_type, record.key, record.version);
+    if found == (&*row.key.entity_type, &*row.key.key, row.version) {
+        return Ok(record);
+    }
+    Err(DecodeError::new("the record is of another entity or version than its row"))
 }
 
 fn session_limits(registry: &Registry) -> SessionLimits {

@@ -95,16 +95,29 @@ impl SessionRows {
         Row { key, version: slot.version, record }
     }
 
-    /// Takes in what the store holds of a session.
+    /// Takes in what the store holds of a session, unless something newer is there. No record is
+    /// its end.
     pub(crate) fn restore(
         &mut self,
         row: &Row,
-        record: &record::Record<'_>,
+        record: Option<&record::Record<'_>>,
         sessions: &mut Sessions,
-    ) -> Result<(), DecodeError> {
+    ) -> Result<EntityId, DecodeError> {
         let id = <[u8; 16]>::try_from(&*row.key.key)
             .map_err(|_| DecodeError::new("the key of a session row is not 16 bytes"))?;
         let session = SessionId(u128::from_be_bytes(id));
+        let slot = self.insert(session);
+        let id = EntityId { kind: SESSIONS, slot };
+        let known = &mut self.slots[slot as usize];
+        if row.version <= known.version {
+            return Ok(id);
+        }
+        known.version = row.version;
+        let Some(record) = record else {
+            sessions.close(session);
+            return Ok(id);
+        };
+        known.time = record.time;
         let Change::State(SCHEMA, bytes) = record.change else {
             return Err(DecodeError::new("a session row of a kind that is not known here"));
         };
@@ -113,11 +126,7 @@ impl SessionRows {
         let State { floor, durable, used_at, .. } = state;
         let stored_floor = floor;
         sessions.restore(session, Session { opening, floor, stored_floor, durable, used_at });
-        let slot = self.insert(session);
-        let known = &mut self.slots[slot as usize];
-        known.version = row.version;
-        known.time = record.time;
-        Ok(())
+        Ok(id)
     }
 
     /// The store has a session's newest row: its floor counts, and a closed one is forgotten.

@@ -1,6 +1,6 @@
 //! Records that the store refuses for good.
 
-use fastness::Grid;
+use fastness::{EntityOptions, Grid};
 
 use crate::entities::{Counter, Ledger};
 use crate::faulty_store::FaultyStore;
@@ -62,4 +62,31 @@ async fn a_record_refused_by_name_is_parked_without_bisecting() {
     drop(grid);
     let grid = stored(&store.crash()).start().await.unwrap();
     assert_eq!(grid.entity::<Ledger>(3).entries().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_refused_deletion_is_parked_and_stays_a_deletion() {
+    // Without answers to keep, a removed entity's row is deleted.
+    let start = async |store: FaultyStore| {
+        let options = EntityOptions::new().at_most_once();
+        Grid::builder().entity::<Counter>(options).store(store).start().await.unwrap()
+    };
+    let store = FaultyStore::new();
+    let grid = start(store.clone()).await;
+    let ask = |grid: &Grid| grid.entity::<Counter>(3);
+    ask(&grid).add(5).await.unwrap();
+    grid.persisted().await.unwrap();
+    *store.faults.refused.lock().unwrap() = Box::new(|row| is_key(row, "counter", 3));
+    ask(&grid).remove().await.unwrap();
+    grid.persisted().await.unwrap();
+    let letters = grid.dead_letters().await.unwrap();
+    assert_eq!(letters.len(), 1);
+    drop(grid);
+    let grid = start(store.crash()).await;
+    assert_eq!(grid.dead_letters().await.unwrap(), letters);
+    assert_eq!(ask(&grid).value().await.unwrap(), 0);
+    *store.faults.refused.lock().unwrap() = Box::new(|_| false);
+    assert_eq!(ask(&grid).add(1).await.unwrap(), 1);
+    grid.persisted().await.unwrap();
+    assert_eq!(grid.dead_letters().await.unwrap(), []);
 }

@@ -192,14 +192,11 @@ impl Primary {
         while let Some(change) =
             self.uncommitted.pop_front_if(|change| change.version.position.seq <= committed)
         {
-            if change.delay.is_zero() {
-                self.unstored
-                    .entry(change.entity)
-                    .or_insert_with(|| Unstored {
-                        newest: change.version,
-                        answers: VecDeque::new(),
-                    })
-                    .newest = change.version;
+            if let Some(unstored) = self.unstored.get_mut(&change.entity) {
+                unstored.newest = change.version; // whatever its own delay: answers may see it
+            } else if change.delay.is_zero() {
+                let unstored = Unstored { newest: change.version, answers: VecDeque::new() };
+                self.unstored.insert(change.entity, unstored);
             }
             effects.push(Effect::Committed(change));
         }
@@ -303,6 +300,20 @@ mod tests {
         // Now that all is stored, a read is answered at once.
         let effects = execute(&mut primary, &[], &[answer(4, second.version, true)]);
         assert_eq!(effects, [Effect::Release(Ticket(4))]);
+    }
+
+    #[test]
+    fn a_change_with_a_delay_does_not_end_the_wait_for_the_store() {
+        let mut primary = primary();
+        let first = change(&primary, Duration::ZERO);
+        execute(&mut primary, &[first], &[]);
+        let second = change(&primary, Duration::from_secs(1));
+        execute(&mut primary, &[second], &[answer(1, second.version, true)]);
+        let mut effects = Vec::new();
+        primary.step(Event::Stored { entity: ENTITY, version: first.version }, &mut effects);
+        assert_eq!(effects, []);
+        primary.step(Event::Stored { entity: ENTITY, version: second.version }, &mut effects);
+        assert_eq!(effects, [Effect::Release(Ticket(1))]);
     }
 
     #[test]
