@@ -4,9 +4,8 @@
 use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::thread;
-use std::time::Duration;
 
-use ::sled::{Db, IVec, Tree};
+use ::sled::IVec;
 use bytes::Bytes;
 
 use super::super::{
@@ -14,23 +13,14 @@ use super::super::{
 };
 use super::changes::Changes;
 use super::layout::{
-    COMMIT_KEY, Commit, Content, GRID_KEY, Head, INLINE_MAX, LAYOUT, LAYOUT_KEY, Letter, Table,
-    corrupt, fence_key, row_key, seal, unseal,
+    COMMIT_KEY, Commit, Content, GRID_KEY, Head, INLINE_MAX, Letter, Table, corrupt, fence_key,
+    row_key, seal, unseal,
 };
+use super::opened::Opened;
 use super::unavailable;
-use super::witness::Witness;
 use crate::codec;
 use crate::engine::id::{Epoch, PartitionId, Version};
 use crate::engine::instant::Timestamp;
-
-/// Memory for sled's page cache. Rows are read once, at the start; after that it serves the
-/// comparison of versions.
-const CACHE_BYTES: u64 = 64 << 20;
-
-/// How often, and with which pause, an opening is tried again while the last user's handle of
-/// sled's own lock is still being closed by the system.
-const UNLOCK_TRIES: u32 = 100;
-const UNLOCK_PAUSE: Duration = Duration::from_millis(10);
 
 /// Room that must be left on the disk: for sled's segments (512 KiB) and its snapshots, and for
 /// each byte of a commit, which sled may write again with the page that it is in.
@@ -45,22 +35,13 @@ pub(super) struct Database {
 }
 
 enum State {
-    Open(Open),
+    Open(Opened),
     /// A call has failed, and sled does not recover from that: it is opened anew by the next call.
     Distrusted,
     /// Syncing has failed, so nobody knows what the disk holds, and the next sync may well report
     /// success for what it has thrown away.
     Failed(String),
     Closed,
-}
-
-struct Open {
-    _db: Db,
-    tree: Tree,
-    /// sled's file, to sync it.
-    file: File,
-    commit: Commit,
-    witness: Witness,
 }
 
 impl Database {
@@ -71,7 +52,7 @@ impl Database {
         let database = Database {
             directory: directory.to_owned(),
             lock: Some(lock),
-            state: State::Open(Open::new(directory)?),
+            state: State::Open(Opened::new(directory)?),
         };
         sync_directory(directory)?;
         if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
@@ -162,7 +143,7 @@ impl Database {
     }
 
     pub(super) fn close(&mut self) -> Result<(), Error> {
-        let synced = match &self.state {
+        let synced = match &mut self.state {
             State::Open(open) => open.sync().map_err(|error| unavailable("sync", &error)),
             State::Distrusted | State::Closed => Ok(()),
             State::Failed(reason) => Err(Error::Unavailable { reason: reason.clone() }),
@@ -317,7 +298,9 @@ impl Database {
         if let Err(error) = applied {
             return Err(self.failed("write", error));
         }
-        if let Err(error) = self.opened()?.file.sync_data() {
+        if let State::Open(open) = &mut self.state
+            && let Err(error) = open.sync_files()
+        {
             let reason = format!("sync failed, start the process anew: {error}");
             tracing::error!(reason, "store has failed");
             self.state = State::Failed(reason.clone());
@@ -335,9 +318,9 @@ impl Database {
         sled_error(doing, error)
     }
 
-    fn opened(&mut self) -> Result<&Open, Error> {
+    fn opened(&mut self) -> Result<&Opened, Error> {
         if let State::Distrusted = self.state {
-            let opened = Open::new(&self.directory).map_err(|error| match error {
+            let opened = Opened::new(&self.directory).map_err(|error| match error {
                 // Not by another grid: the directory's own lock is held.
                 Error::Locked { .. } => {
                     Error::Unavailable { reason: "sled still holds its file".to_owned() }
@@ -352,79 +335,6 @@ impl Database {
             State::Closed | State::Distrusted => Err(Error::Closed),
         }
     }
-}
-
-impl Open {
-    fn new(directory: &Path) -> Result<Open, Error> {
-        expect_room(directory, 0)?;
-        let path = directory.join("sled");
-        let db = open_unlocked(&path)?;
-        let file = File::options().read(true).write(true).open(path.join("db"));
-        let file = file.map_err(|error| unavailable("open sled's file to sync it", &error))?;
-        let tree = db.open_tree(b"fastness").map_err(|error| sled_error("open tree", error))?;
-        let stored = tree.get(COMMIT_KEY).map_err(|error| sled_error("read", error))?;
-        let commit = stored.as_deref().map(Commit::read).transpose()?.unwrap_or_default();
-        // Before anything is written: an empty database may be what is left of a damaged one.
-        let witness = Witness::open(directory, commit)?;
-        let mut open = Open { _db: db, tree, file, commit, witness };
-        open.check_layout()?;
-        let entries = open.count().map_err(|error| sled_error("read", error))?;
-        if stored.is_some() && entries != commit.entries {
-            let what = format!("sled has {entries} of {} entries", commit.entries);
-            return Err(Error::Corrupt { what });
-        }
-        open.commit.entries = entries;
-        Ok(open)
-    }
-
-    /// Entries that are there: sled leaves out what it lost with a damaged part of its file.
-    fn count(&self) -> ::sled::Result<u64> {
-        self.tree.iter().keys().try_fold(0, |count, key| key.map(|_| count + 1))
-    }
-
-    fn check_layout(&self) -> Result<(), Error> {
-        let stored = self.tree.get(LAYOUT_KEY).map_err(|error| sled_error("read", error))?;
-        let Some(value) = stored else {
-            if !self.tree.is_empty() {
-                return Err(Error::Corrupt { what: "the number of its layout is gone".to_owned() });
-            }
-            let value = seal(LAYOUT_KEY, &[&LAYOUT.to_be_bytes()]);
-            self.tree.insert(LAYOUT_KEY, value).map_err(|error| sled_error("write", error))?;
-            return self.sync().map_err(|error| unavailable("sync", &error));
-        };
-        let found = unseal(LAYOUT_KEY, &value)?;
-        if found != LAYOUT.to_be_bytes() {
-            let found = found.iter().fold(0, |number, byte| number << 8 | u32::from(*byte));
-            return Err(Error::UnknownLayout { found, known: LAYOUT });
-        }
-        Ok(())
-    }
-
-    fn sync(&self) -> std::io::Result<()> {
-        self.tree.flush().map_err(std::io::Error::other)?;
-        self.file.sync_data()?;
-        self.witness.sync()
-    }
-}
-
-fn open_unlocked(path: &Path) -> Result<Db, Error> {
-    let config = ::sled::Config::new()
-        .path(path)
-        .cache_capacity(CACHE_BYTES)
-        // Every commit is flushed and synced here; a timer could only do it too late.
-        .flush_every_ms(None);
-    for _ in 0..UNLOCK_TRIES {
-        match config.open() {
-            // Nobody else is in this directory, for its lock is ours: an earlier handle of this
-            // very process is still on its way out.
-            Err(::sled::Error::Io(error)) if error.to_string().contains("lock") => {
-                thread::sleep(UNLOCK_PAUSE);
-            }
-            Ok(db) => return Ok(db),
-            Err(error) => return Err(sled_error("open", error)),
-        }
-    }
-    Err(Error::Locked { location: path.display().to_string() })
 }
 
 fn put(table: Table, key: &[u8], version: Version, bytes: &[u8], changes: &mut Changes) {
@@ -459,7 +369,7 @@ fn lock(directory: &Path) -> Result<File, Error> {
 
 /// sled recovers badly from a full disk (it may wait for its last writes without end), so this
 /// store does not fill one. Others still may.
-fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
+pub(super) fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
     let room = fs2::available_space(directory)
         .map_err(|error| unavailable("ask for the room that is left", &error))?;
     let needed = ROOM_MIN.saturating_add(bytes.saturating_mul(ROOM_FACTOR));
@@ -479,7 +389,7 @@ fn refused(reason: &str) -> RecordOutcome {
     RecordOutcome::Refused { reason: reason.to_owned() }
 }
 
-fn sled_error(doing: &str, error: ::sled::Error) -> Error {
+pub(super) fn sled_error(doing: &str, error: ::sled::Error) -> Error {
     match error {
         ::sled::Error::Corruption { .. } => Error::Corrupt { what: format!("{doing}: {error}") },
         error => unavailable(doing, &error),

@@ -13,8 +13,7 @@
 //! Numbers are big-endian. A type name is written with each `00` as `00 FF` and `00 00` after it,
 //! so that keys sort by type, then by key. Every value begins with a CRC-32 of its key and the
 //! rest. A row or dead letter is its version, then `0` and its bytes, or, above [`INLINE_MAX`], `1`
-//! and how many chunks of that size hold them: sled puts larger values into files of their own,
-//! the part of it that leaks.
+//! and how many chunks of that size hold them.
 
 use bytes::Bytes;
 
@@ -24,8 +23,10 @@ use crate::engine::id::{PartitionId, Version};
 /// Number of this layout.
 pub(super) const LAYOUT: u32 = 1;
 
-/// Bytes that are kept in one value.
-pub(super) const INLINE_MAX: usize = 100 << 10;
+/// Bytes that are kept in one value. A leaf of sled's tree holds up to 20 values, and one of more
+/// than 128 KiB goes into a file of its own (a blob), which sled never syncs and often leaks: so 20
+/// of these, with keys at the limit, must fit.
+pub(super) const INLINE_MAX: usize = 4 << 10;
 
 pub(super) const LAYOUT_KEY: &[u8] = b"V";
 pub(super) const GRID_KEY: &[u8] = b"G";

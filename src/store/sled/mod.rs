@@ -6,6 +6,7 @@
 mod changes;
 mod database;
 mod layout;
+mod opened;
 mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
