@@ -81,3 +81,21 @@ fn a_read_only_file_system_is_unavailable() {
         assert!(matches!(found, Some(Error::Unavailable { .. })), "{found:?}");
     }
 }
+
+/// What sled puts into files of its own it does not sync, and seldom removes.
+#[test]
+fn everything_is_in_one_file_however_large_it_is() {
+    let place = InDirectory::new();
+    let store = SledStore::open(place.path()).unwrap();
+    for seq in 1..=3 {
+        let large = |number: u32| {
+            let mut row = row(number, seq, vec![number as u8; 5_000 + 1_000 * number as usize]);
+            row.key.key = vec![number as u8; 1024].into();
+            row
+        };
+        block_on(write(&store, (0..100).map(large).collect())).unwrap();
+    }
+    block_on(store.close()).unwrap();
+    let blobs = fs::read_dir(place.path().join("sled/blobs")).unwrap().count();
+    assert_eq!(blobs, 0);
+}
