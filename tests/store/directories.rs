@@ -90,7 +90,7 @@ fn everything_is_in_one_file_however_large_it_is() {
     for seq in 1..=3 {
         let large = |number: u32| {
             let mut row = row(number, seq, vec![number as u8; 5_000 + 1_000 * number as usize]);
-            row.key.key = vec![number as u8; 1024].into();
+            row.key.key = vec![number as u8; 32].into();
             row
         };
         block_on(write(&store, (0..100).map(large).collect())).unwrap();

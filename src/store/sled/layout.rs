@@ -25,7 +25,7 @@ pub(super) const LAYOUT: u32 = 1;
 
 /// Bytes that are kept in one value. A leaf of sled's tree holds up to 20 values, and one of more
 /// than 128 KiB goes into a file of its own (a blob), which sled never syncs and often leaks: so 20
-/// of these, with keys at the limit, must fit.
+/// of these must fit. (Keys of hundreds of bytes still make blobs; they are synced, too.)
 pub(super) const INLINE_MAX: usize = 4 << 10;
 
 pub(super) const LAYOUT_KEY: &[u8] = b"V";
