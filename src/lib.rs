@@ -1,5 +1,4 @@
 #![doc = include_str!("../README.md")]
-#![allow(dead_code)]
 
 // The macros name the library so, also within it.
 extern crate self as fastness;

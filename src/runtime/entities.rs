@@ -97,7 +97,6 @@ pub(crate) trait AnyEntities {
     fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool;
     /// The key, for a person.
     fn describe(&self, slot: u32) -> String;
-    fn version(&self, slot: u32) -> Version;
 }
 
 impl<E: Entity> Entities<E> {
@@ -355,10 +354,6 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn describe(&self, slot: u32) -> String {
         self.slots.get(slot as usize).map_or_else(String::new, |slot| format!("{:?}", slot.key))
-    }
-
-    fn version(&self, slot: u32) -> Version {
-        self.slots.get(slot as usize).map_or_else(Version::default, |slot| slot.version)
     }
 }
 

@@ -64,10 +64,6 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn writes(&self) -> bool;
     fn asked_at(&self) -> Instant;
     fn deadline(&self) -> Instant;
-    /// Whether the caller still waits for it to begin.
-    fn is_queued(&self) -> bool;
-    /// Same entity (of the same type)?
-    fn key(&self) -> &dyn Any;
     fn key_hash(&self, entities: &dyn Any) -> u64;
     /// Runs it and leaves its answer with `execution`.
     fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
@@ -300,14 +296,6 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
 
     fn deadline(&self) -> Instant {
         self.deadline
-    }
-
-    fn is_queued(&self) -> bool {
-        matches!(*self.stage(), Stage::Queued(..))
-    }
-
-    fn key(&self) -> &dyn Any {
-        &self.target.key
     }
 
     fn key_hash(&self, entities: &dyn Any) -> u64 {

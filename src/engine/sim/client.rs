@@ -28,7 +28,6 @@ pub(super) struct Client {
 }
 
 struct ClientSession {
-    id: SessionId,
     opening: Option<Position>,
     next: u64,
     open: BTreeSet<u64>,
@@ -122,7 +121,7 @@ impl Client {
         let partition = home(plan, counter);
         let id = (u128::from(self.life) << 32) | (u128::from(self.index) << 16);
         let id = SessionId(id | u128::from(partition.0) | 1 << 64);
-        let fresh = ClientSession { id, opening: None, next: 1, open: BTreeSet::new() };
+        let fresh = ClientSession { opening: None, next: 1, open: BTreeSet::new() };
         let session = self.sessions.entry(partition).or_insert(fresh);
         let Some(opening) = session.opening else {
             schedule.send(Happening::Open { asker: self.asker, partition, session: id });

@@ -2,7 +2,7 @@
 
 use super::store::{Batch, RowKey};
 use crate::engine::execution::{Numbered, Session};
-use crate::engine::id::{Epoch, RequestId, Seq, SessionId, Version};
+use crate::engine::id::{RequestId, Seq, SessionId, Version};
 use crate::engine::instant::Instant;
 
 /// Who asks.
@@ -74,7 +74,6 @@ pub(super) enum Deed {
         version: Version,
     },
     Persisted {
-        epoch: Epoch,
         seq: Seq,
     },
     /// Everything up to where `persist` was called is durable.

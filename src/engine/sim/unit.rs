@@ -361,7 +361,7 @@ impl Unit {
             Effect::Persisted { seq } => {
                 let is_off = self.bug == Some(Bug::WatermarkOffByOne);
                 let seq = if is_off { seq.next() } else { seq };
-                self.deeds.push(Deed::Persisted { epoch: self.primary.epoch(), seq });
+                self.deeds.push(Deed::Persisted { seq });
                 while self.persist_waiters.pop_front_if(|upto| *upto <= seq).is_some() {
                     self.deeds.push(Deed::PersistDone);
                 }

@@ -139,12 +139,6 @@ impl WriteBehind {
         self.persisted
     }
 
-    /// Whether the store does not hold the newest version of the entity.
-    #[must_use]
-    pub(crate) fn is_pending(&self, entity: EntityId) -> bool {
-        self.pending.contains(entity)
-    }
-
     /// How many entities are pending.
     #[must_use]
     pub(crate) fn pending_records(&self) -> usize {

@@ -74,10 +74,6 @@ impl PendingSet {
         self.bytes
     }
 
-    pub(super) fn contains(&self, entity: EntityId) -> bool {
-        self.entities.contains_key(&entity)
-    }
-
     /// Size of the newest version of a pending entity.
     pub(super) fn bytes_of(&self, entity: EntityId) -> u64 {
         self.entities.get(&entity).map_or(0, |pending| pending.bytes)

@@ -23,7 +23,7 @@ impl Watermark {
             Deed::Committed { key, version, .. } => {
                 self.committed.entry(partition).or_default().push_back((*key, *version));
             }
-            Deed::Persisted { seq, .. } => {
+            Deed::Persisted { seq } => {
                 let before = self.persisted.insert(partition, *seq).unwrap_or_default();
                 if *seq <= before {
                     return Err(format!("{seq:?} after {before:?}"));
