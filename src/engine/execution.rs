@@ -338,3 +338,116 @@ impl Sessions {
         self.open.get(&session)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::id::{Epoch, Seq};
+
+    const SESSION: SessionId = SessionId(7);
+    const OPENING: Position = Position { epoch: Epoch(1), seq: Seq(1) };
+
+    fn sessions() -> Sessions {
+        let limits =
+            SessionLimits { idle_after: Duration::from_secs(1), window_max: 3, sessions_max: 2 };
+        let mut sessions = Sessions::new(limits);
+        let opened = sessions.open(SESSION, false, OPENING, Timestamp::default());
+        assert!(matches!(opened, Ok((Session { opening: OPENING, .. }, true))));
+        sessions
+    }
+
+    fn ask(number: u64, floor: u64) -> Numbered {
+        let request = RequestId { session: SESSION, number };
+        Numbered { request, opening: OPENING, floor, message: 1 }
+    }
+
+    fn reply(byte: u8) -> Outcome {
+        Outcome::Reply([byte].into())
+    }
+
+    #[test]
+    fn numbers_run_only_so_far_ahead_of_the_floor() {
+        let mut sessions = sessions();
+        assert_eq!(sessions.admit(&ask(3, 0), Timestamp::default()), Ok(0));
+        assert_eq!(sessions.admit(&ask(4, 0), Timestamp::default()), Err(Refusal::Full));
+        assert_eq!(sessions.admit(&ask(4, 1), Timestamp::default()), Ok(1));
+        // A floor that comes late does not lower the floor.
+        assert_eq!(sessions.admit(&ask(3, 0), Timestamp::default()), Ok(1));
+    }
+
+    #[test]
+    fn an_opening_that_is_not_held_is_not_open() {
+        let mut sessions = sessions();
+        let other = Numbered { opening: Position::default(), ..ask(1, 0) };
+        assert_eq!(sessions.admit(&other, Timestamp::default()), Err(Refusal::NotOpen));
+        assert!(sessions.close(SESSION));
+        assert_eq!(sessions.admit(&ask(1, 0), Timestamp::default()), Err(Refusal::NotOpen));
+        assert!(!sessions.close(SESSION));
+    }
+
+    #[test]
+    fn sessions_are_bounded_and_opened_once() {
+        let mut sessions = sessions();
+        let later = Position { epoch: Epoch(1), seq: Seq(9) };
+        let again = sessions.open(SESSION, false, later, Timestamp::default());
+        assert!(matches!(again, Ok((Session { opening: OPENING, .. }, false))));
+        assert!(sessions.open(SessionId(8), true, later, Timestamp::default()).is_ok());
+        let third = sessions.open(SessionId(9), true, later, Timestamp::default());
+        assert_eq!(third.err(), Some(Refusal::Full));
+    }
+
+    #[test]
+    fn only_sessions_that_are_not_durable_become_idle() {
+        let mut sessions = sessions();
+        let start = Timestamp::default();
+        assert!(sessions.open(SessionId(8), true, OPENING, start).is_ok());
+        assert_eq!(sessions.idle(start + Duration::from_secs(1)), []);
+        assert_eq!(sessions.idle(start + Duration::from_secs(2)), [SESSION]);
+        assert_eq!(sessions.admit(&ask(1, 0), start + Duration::from_secs(2)), Ok(0));
+        assert_eq!(sessions.idle(start + Duration::from_secs(2)), []);
+    }
+
+    #[test]
+    fn a_number_runs_once_is_answered_until_it_is_forgotten_and_expires_then() {
+        let mut answers = Answers::new();
+        assert_eq!(answers.judge(&ask(1, 0), 0), Verdict::Run);
+        answers.record(&ask(1, 0), 0, reply(1));
+        assert_eq!(answers.judge(&ask(1, 0), 0), Verdict::Answered(&reply(1)));
+        let other = Numbered { message: 2, ..ask(1, 0) };
+        assert_eq!(answers.judge(&other, 0), Verdict::Reused);
+        answers.record(&ask(2, 1), 1, reply(2));
+        assert_eq!(answers.judge(&ask(1, 0), 0), Verdict::Expired, "whatever floor it brings");
+        assert_eq!(answers.judge(&ask(2, 0), 5), Verdict::Answered(&reply(2)), "still there");
+        assert_eq!(answers.judge(&ask(3, 0), 3), Verdict::Expired, "closed without an answer");
+    }
+
+    #[test]
+    fn answers_of_an_earlier_life_of_a_session_count_for_nothing() {
+        let mut answers = Answers::new();
+        answers.record(&ask(1, 0), 0, reply(1));
+        let anew = Numbered { opening: Position { epoch: Epoch(2), seq: Seq(1) }, ..ask(1, 0) };
+        assert_eq!(answers.judge(&anew, 0), Verdict::Run);
+        answers.record(&anew, 0, reply(2));
+        assert_eq!(answers.judge(&anew, 0), Verdict::Answered(&reply(2)));
+    }
+
+    #[test]
+    fn what_no_session_asks_for_is_pruned_but_not_a_floor_that_only_this_row_knows() {
+        let mut sessions = sessions();
+        let mut answers = Answers::new();
+        answers.record(&ask(1, 0), 0, reply(1));
+        assert!(answers.prune(&sessions));
+        assert_eq!(sessions.admit(&ask(2, 1), Timestamp::default()), Ok(1));
+        assert!(!answers.prune(&sessions), "the session is not durable");
+
+        let durable = SessionId(8);
+        assert!(sessions.open(durable, true, OPENING, Timestamp::default()).is_ok());
+        let request = RequestId { session: durable, number: 1 };
+        answers.record(&Numbered { request, ..ask(1, 0) }, 0, reply(1));
+        let closed = Numbered { request: RequestId { number: 2, ..request }, ..ask(2, 1) };
+        assert_eq!(sessions.admit(&closed, Timestamp::default()), Ok(1));
+        assert!(answers.prune(&sessions), "the store does not know the floor");
+        sessions.floor_stored(durable, 1);
+        assert!(!answers.prune(&sessions));
+    }
+}
