@@ -24,8 +24,8 @@ use crate::key::{self, Key};
 use crate::store::{Row, RowKey};
 use crate::wire::record::{self, Bin, Change};
 
-use super::exchange::{Undone, check_size, quietly};
 use super::execution::Execution;
+use super::undone::{Undone, check_size, quietly};
 
 /// Entities of one type in one partition.
 pub(crate) struct Entities<E: Entity> {

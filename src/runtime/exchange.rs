@@ -6,7 +6,6 @@
 
 use std::any::Any;
 use std::mem;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context as TaskContext, Poll, Waker};
@@ -20,6 +19,7 @@ use crate::error::AskError;
 
 use super::entities::{Entities, Executed};
 use super::execution::Execution;
+use super::undone::{Undone, check_size, quietly};
 
 /// What an ask resolves to.
 pub(crate) type Reply<M> = Result<<M as crate::entity::Message>::Reply, AskError<M>>;
@@ -350,61 +350,11 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
     }
 }
 
-/// Why a handler left no trace.
-pub(crate) enum Undone {
-    Panicked(String),
-    TooLarge {
-        what: &'static str,
-        bytes: u64,
-        max_bytes: u64,
-    },
-    /// It could not even begin.
-    Undecodable(String),
-}
-
-impl Undone {
-    /// What a retry is to hear; `None` if the handler has not run.
-    fn outcome(&self) -> Option<Outcome> {
-        match self {
-            Undone::Panicked(message) => Some(Outcome::Panicked(message.as_str().into())),
-            &Undone::TooLarge { what, bytes, max_bytes } => {
-                Some(Outcome::TooLarge { what: what.into(), bytes, max_bytes })
-            }
-            Undone::Undecodable(_) => None,
-        }
-    }
-}
-
 /// Why a processing unit ends an ask without running it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Busy,
     Unavailable,
-}
-
-impl<M> From<Undone> for AskError<M> {
-    fn from(undone: Undone) -> AskError<M> {
-        match undone {
-            Undone::Panicked(message) => AskError::Panicked { message },
-            Undone::TooLarge { what, bytes, max_bytes } => {
-                AskError::TooLarge { what, bytes, max_bytes }
-            }
-            Undone::Undecodable(reason) => AskError::Undecodable { reason },
-        }
-    }
-}
-
-/// Runs user code; a panic becomes a value.
-pub(crate) fn quietly<T>(code: impl FnOnce() -> T) -> Result<T, Undone> {
-    // What the code has half changed is undone or thrown away by whoever called.
-    catch_unwind(AssertUnwindSafe(code)).map_err(|panic| {
-        let message = panic
-            .downcast_ref::<&str>()
-            .map(|text| (*text).to_owned())
-            .or_else(|| panic.downcast_ref::<String>().cloned())
-            .unwrap_or_else(|| "a panic without text".to_owned());
-        Undone::Panicked(message)
-    })
 }
 
 fn encode_reply<M: crate::entity::Message>(
@@ -415,15 +365,6 @@ fn encode_reply<M: crate::entity::Message>(
     codec::encode_into(reply, &mut bytes).map_err(|error| Undone::Panicked(error.to_string()))?;
     check_size("reply", bytes.len(), bytes_max)?;
     Ok(bytes.into_boxed_slice())
-}
-
-/// # Errors
-/// [`Undone::TooLarge`] over `bytes_max`.
-pub(crate) fn check_size(what: &'static str, bytes: usize, bytes_max: usize) -> Result<(), Undone> {
-    if bytes <= bytes_max {
-        return Ok(());
-    }
-    Err(Undone::TooLarge { what, bytes: bytes as u64, max_bytes: bytes_max as u64 })
 }
 
 fn recorded<M: crate::entity::Message>(outcome: &Outcome) -> Reply<M> {

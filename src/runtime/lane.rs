@@ -11,11 +11,11 @@ use std::sync::Arc;
 use actix::Addr;
 use tokio::sync::{mpsc, watch};
 
+use super::admissions::Admissions;
 use super::clock::Clock;
 use super::exchange::{AnyAsk, Refusal};
 use super::persistence::{Persistence, Write};
 use super::processing_unit::ProcessingUnit;
-use super::router::Admissions;
 use super::timer::Timer;
 use super::unit::Unit;
 

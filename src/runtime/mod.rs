@@ -5,6 +5,7 @@
 //! `exchange` and `entities`; `processing_unit` is the unit's actor, its control plane;
 //! `persistence` takes batches to the store.
 
+mod admissions;
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;
@@ -25,5 +26,6 @@ mod session_rows;
 pub(crate) mod shutdown;
 pub(crate) mod threads;
 mod timer;
+mod undone;
 mod unit;
 mod waiting;

@@ -14,6 +14,7 @@ use crate::engine::write_behind::{self, WriteBehind};
 use crate::metrics::{GridMetrics, INBOX_DEPTH, UnitMetrics};
 use crate::store::{GridRow, Store};
 
+use super::admissions::Admissions;
 use super::clock::Clock;
 use super::error::{LeaveError, StartError};
 use super::exchange::AnyAsk;
@@ -22,7 +23,7 @@ use super::persistence::Persistence;
 use super::processing_unit::ProcessingUnit;
 use super::recovery;
 use super::registry::Registry;
-use super::router::{Admissions, Router};
+use super::router::Router;
 use super::threads::{Running, Threads};
 use super::unit::Unit;
 

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
 use actix::Addr;
-use tokio::sync::{Semaphore, TryAcquireError, mpsc, oneshot};
+use tokio::sync::{TryAcquireError, mpsc, oneshot};
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::engine::execution::Numbered;
@@ -16,6 +16,7 @@ use crate::entity::{Entity, Message, Mode};
 use crate::key::Key;
 use crate::metrics::GridMetrics;
 
+use super::admissions::Admissions;
 use super::client_session::{ClientSession, DurableSession, NoNumber};
 use super::clock::Clock;
 use super::exchange::AnyAsk;
@@ -24,40 +25,6 @@ use super::registry::Registry;
 
 /// Stands for the type of entities that the grid was not built with.
 pub(crate) const UNKNOWN_KIND: u16 = u16::MAX;
-
-/// Places for asks, by partition: taken before an ask is queued, given back when it is answered.
-pub(crate) struct Admissions {
-    places: Vec<Semaphore>,
-    per_partition: u32,
-}
-
-impl Admissions {
-    pub(crate) fn new(partitions: u16, per_partition: u32) -> Admissions {
-        let places = (0..partitions).map(|_| Semaphore::new(per_partition as usize)).collect();
-        Admissions { places, per_partition }
-    }
-
-    pub(crate) fn release(&self, partition: PartitionId, count: u32) {
-        if count > 0 {
-            self.of(partition).add_permits(count as usize);
-        }
-    }
-
-    /// Waits until no ask of the partition is under way, and lets no other in.
-    pub(crate) async fn take_all(&self, partition: PartitionId) {
-        if let Ok(all) = self.of(partition).acquire_many(self.per_partition).await {
-            all.forget();
-        }
-    }
-
-    pub(crate) fn close(&self) {
-        self.places.iter().for_each(Semaphore::close);
-    }
-
-    fn of(&self, partition: PartitionId) -> &Semaphore {
-        &self.places[usize::from(partition.0)]
-    }
-}
 
 /// What references to entities share: the way to every partition.
 pub(crate) struct Router {

@@ -1,0 +1,39 @@
+//! How many asks of each partition may be under way.
+
+use tokio::sync::Semaphore;
+
+use crate::engine::id::PartitionId;
+
+/// Places for asks, by partition: taken before an ask is queued, given back when it is answered.
+pub(crate) struct Admissions {
+    places: Vec<Semaphore>,
+    per_partition: u32,
+}
+
+impl Admissions {
+    pub(crate) fn new(partitions: u16, per_partition: u32) -> Admissions {
+        let places = (0..partitions).map(|_| Semaphore::new(per_partition as usize)).collect();
+        Admissions { places, per_partition }
+    }
+
+    pub(crate) fn release(&self, partition: PartitionId, count: u32) {
+        if count > 0 {
+            self.of(partition).add_permits(count as usize);
+        }
+    }
+
+    /// Waits until no ask of the partition is under way, and lets no other in.
+    pub(crate) async fn take_all(&self, partition: PartitionId) {
+        if let Ok(all) = self.of(partition).acquire_many(self.per_partition).await {
+            all.forget();
+        }
+    }
+
+    pub(crate) fn close(&self) {
+        self.places.iter().for_each(Semaphore::close);
+    }
+
+    pub(super) fn of(&self, partition: PartitionId) -> &Semaphore {
+        &self.places[usize::from(partition.0)]
+    }
+}
