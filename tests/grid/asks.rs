@@ -1,8 +1,9 @@
 //! Asking and telling, without a store.
 
-use fastness::AskError;
+use fastness::prelude::*;
+use fastness::{AskError, EntityOptions, Grid};
 
-use crate::entities::{Counter, CounterAdd, Overdrawn, Wallet};
+use crate::entities::{Counter, CounterAdd, Overdrawn, Wallet, gates};
 use crate::in_memory;
 
 #[tokio::test]
@@ -46,4 +47,51 @@ async fn a_removed_entity_is_new_again() {
     assert_eq!(counter.remove().await.unwrap(), 4);
     assert_eq!(counter.value().await.unwrap(), 0);
     assert_eq!(counter.add(1).await.unwrap(), 1);
+}
+
+/// A reply that panics when it is dropped, unless it was taken.
+#[derive(Serialize, Deserialize)]
+struct Loud(bool);
+
+impl Drop for Loud {
+    fn drop(&mut self) {
+        assert!(!self.0, "dropped unheard");
+    }
+}
+
+#[derive(Entity, Clone, Default, Serialize, Deserialize)]
+#[entity(key = u64)]
+struct Speaker {
+    said: u64,
+}
+
+#[handlers]
+impl Speaker {
+    fn speak(&mut self, cx: &mut Context<Self>) -> Loud {
+        gates::pass(*cx.key());
+        self.said += 1;
+        Loud(true)
+    }
+
+    #[read]
+    fn said(&self) -> u64 {
+        self.said
+    }
+}
+
+#[tokio::test]
+async fn a_reply_that_panics_when_nobody_hears_it_does_not_end_the_partition() {
+    let options = EntityOptions::new().at_most_once();
+    let grid = Grid::builder().partitions(1).entity::<Speaker>(options).start().await.unwrap();
+    let speaker = grid.entity::<Speaker>(900);
+    let (arrived, open) = gates::close(900);
+    let ask = tokio::spawn(speaker.speak().into_future());
+    tokio::task::spawn_blocking(move || arrived.recv().unwrap()).await.unwrap();
+    ask.abort();
+    assert!(ask.await.is_err_and(|error| error.is_cancelled()));
+    open.send(()).unwrap();
+    assert_eq!(speaker.said().await.unwrap(), 1);
+    for _ in 0..2000 {
+        speaker.said().await.unwrap(); // more than there are places: none was lost
+    }
 }

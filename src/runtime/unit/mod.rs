@@ -27,6 +27,7 @@ use super::execution::{Batch, Execution};
 use super::held::Held;
 use super::registry::Registry;
 use super::session_rows::SessionRows;
+use super::undone::quietly;
 use super::waiting::Waiting;
 
 /// How often removed entities and idle sessions are looked for.
@@ -221,7 +222,15 @@ impl Unit {
         }
         let kind = ask.target_kind();
         self.begin();
-        ask.execute(self.entities[usize::from(kind)].as_any(), &mut self.execution);
+        let (entities, execution) = (&mut self.entities, &mut self.execution);
+        let entities = entities[usize::from(kind)].as_any();
+        let same = Arc::clone(&ask);
+        // Handlers are guarded one by one; what is left is user code in an odd place, such as the
+        // `Drop` of a reply that nobody waits for. It costs its caller the answer, and nobody else.
+        if quietly(|| ask.execute(entities, execution)).is_err() {
+            execution.panics += 1;
+            self.refuse(&*same, Refusal::Unavailable);
+        }
         self.answered += std::mem::take(&mut self.execution.given_up);
         let panics = std::mem::take(&mut self.execution.panics);
         if panics > 0 {
