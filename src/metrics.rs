@@ -4,7 +4,7 @@
 //! that an ask costs no look-up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{Counter, Gauge, Histogram, Unit, counter, gauge, histogram};
@@ -61,6 +61,8 @@ pub(crate) struct GridMetrics {
     pub(crate) refused: Counter,
     /// Per partition: when its oldest pending change was made, in nanoseconds of the clock.
     oldest_at: Vec<AtomicU64>,
+    /// Per partition: entities whose newest change is not stored.
+    pending: Vec<AtomicUsize>,
 }
 
 struct TypeMetrics {
@@ -85,6 +87,7 @@ impl GridMetrics {
             unavailable: counter!(STORE_ERRORS, "class" => "transient"),
             refused: counter!(STORE_ERRORS, "class" => "permanent"),
             oldest_at: (0..partitions).map(|_| AtomicU64::new(NEVER)).collect(),
+            pending: (0..partitions).map(|_| AtomicUsize::new(0)).collect(),
         }
     }
 
@@ -101,6 +104,11 @@ impl GridMetrics {
         if let Some(kind) = self.kinds.get(usize::from(kind)) {
             kind.outcome(outcome).increment(1);
         }
+    }
+
+    /// How many entities' newest changes are not stored, without asking anybody who may be busy.
+    pub(crate) fn count_pending(&self) -> usize {
+        self.pending.iter().map(|pending| pending.load(Ordering::Relaxed)).sum()
     }
 
     /// Brings the age of the oldest pending change up to date.
@@ -160,6 +168,7 @@ impl UnitMetrics {
         let (records, bytes) = (queue.pending_records(), queue.pending_bytes());
         self.grid.pending_records.increment(records as f64 - self.records as f64);
         self.grid.pending_bytes.increment(bytes as f64 - self.bytes as f64);
+        self.grid.pending[self.partition].store(records, Ordering::Relaxed);
         (self.records, self.bytes) = (records, bytes);
         let oldest = queue.oldest_at().map_or(NEVER, Instant::as_nanos);
         self.grid.oldest_at[self.partition].store(oldest, Ordering::Relaxed);

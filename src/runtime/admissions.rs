@@ -1,5 +1,7 @@
 //! How many asks of each partition may be under way.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::Semaphore;
 
 use crate::engine::id::PartitionId;
@@ -8,12 +10,15 @@ use crate::engine::id::PartitionId;
 pub(crate) struct Admissions {
     places: Vec<Semaphore>,
     per_partition: u32,
+    /// By partition: whether all its places were taken for good.
+    taken: Vec<AtomicBool>,
 }
 
 impl Admissions {
     pub(crate) fn new(partitions: u16, per_partition: u32) -> Admissions {
         let places = (0..partitions).map(|_| Semaphore::new(per_partition as usize)).collect();
-        Admissions { places, per_partition }
+        let taken = (0..partitions).map(|_| AtomicBool::new(false)).collect();
+        Admissions { places, per_partition, taken }
     }
 
     pub(crate) fn release(&self, partition: PartitionId, count: u32) {
@@ -22,10 +27,16 @@ impl Admissions {
         }
     }
 
-    /// Waits until no ask of the partition is under way, and lets no other in.
+    /// Waits until no ask of the partition is under way, and lets no other in. May be called again,
+    /// and be cancelled.
     pub(crate) async fn take_all(&self, partition: PartitionId) {
+        let taken = &self.taken[usize::from(partition.0)];
+        if taken.load(Ordering::Acquire) {
+            return;
+        }
         if let Ok(all) = self.of(partition).acquire_many(self.per_partition).await {
             all.forget();
+            taken.store(true, Ordering::Release);
         }
     }
 

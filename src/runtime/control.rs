@@ -7,7 +7,7 @@ use crate::engine::id::SessionId;
 use crate::store;
 
 use super::error::{PersistError, SessionError};
-use super::processing_unit::{CloseSession, CountPending, ListDeadLetters, OpenSession, Persist};
+use super::processing_unit::{CloseSession, ListDeadLetters, OpenSession, Persist};
 use super::router::Router;
 
 impl Router {
@@ -68,14 +68,5 @@ impl Router {
             letters.extend(found.map_err(|_| PersistError::Unavailable)?);
         }
         Ok(letters)
-    }
-
-    /// How many entities' newest changes the store does not hold.
-    pub(crate) async fn count_pending(&self) -> usize {
-        let mut pending = 0;
-        for unit in self.units() {
-            pending += unit.send(CountPending).await.unwrap_or(0);
-        }
-        pending
     }
 }

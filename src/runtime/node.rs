@@ -3,6 +3,7 @@
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use actix::{Actor, Addr};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -29,6 +30,9 @@ use super::unit::Unit;
 
 /// Format of the records that this build writes.
 const RECORD_FORMAT: u16 = 1;
+
+/// How long threads and the store may take to end when leaving has taken all its time.
+const END_MAX: Duration = Duration::from_secs(5);
 
 /// What a grid is started from.
 pub(crate) struct Plan {
@@ -157,8 +161,13 @@ impl Node {
             drained = self.drain() => drained,
             () = clock.sleep_until(deadline) => false,
         };
-        let pending = self.router.count_pending().await;
-        let is_whole = self.end().await;
+        let pending = self.router.metrics.count_pending();
+        let is_whole = tokio::select! {
+            biased;
+            is_whole = self.end() => is_whole,
+            // A handler, or the store, may never return: then its thread is left behind.
+            () = clock.sleep_until(deadline + END_MAX) => false,
+        };
         let result = match drained {
             false => Err(LeaveError::Incomplete { pending }),
             true if !is_whole => Err(LeaveError::ThreadPanicked),

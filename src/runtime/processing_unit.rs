@@ -112,16 +112,3 @@ impl Handler<ListDeadLetters> for ProcessingUnit {
         })
     }
 }
-
-/// Say how many entities' newest changes the store does not hold.
-#[derive(Message)]
-#[rtype(result = "usize")]
-pub(crate) struct CountPending;
-
-impl Handler<CountPending> for ProcessingUnit {
-    type Result = usize;
-
-    fn handle(&mut self, _: CountPending, _: &mut Context<Self>) -> usize {
-        self.lane.with_unit(self.index, |unit| unit.pending_records())
-    }
-}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastness::{AskError, LeaveError, Limits, PersistError, SessionError, StartError};
 
-use crate::entities::{Counter, CounterAdd, Ledger};
+use crate::entities::{Counter, CounterAdd, Gate, Ledger, gates};
 use crate::faulty_store::FaultyStore;
 use crate::{advance_until, in_memory, manual_clock, stored};
 
@@ -66,6 +66,41 @@ async fn a_store_that_stays_down_does_not_keep_the_process_for_ever_and_leave_sa
         panic!("nothing was stored");
     };
     assert!(pending >= 5, "{pending}");
+}
+
+#[tokio::test]
+async fn a_handler_that_never_returns_does_not_keep_leave_from_returning() {
+    let clock = manual_clock();
+    let grid = in_memory().partitions(1).clock(clock.clone()).start().await.unwrap();
+    let gate = grid.entity::<Gate>(800);
+    gate.passed().await.unwrap();
+    let (arrived, open) = gates::close(800);
+    let slow = tokio::spawn(gate.pass().into_future());
+    tokio::task::spawn_blocking(move || arrived.recv().unwrap()).await.unwrap();
+    let leaving = tokio::spawn({
+        let grid = grid.clone();
+        async move { grid.leave().await }
+    });
+    advance_until(&clock, async || leaving.is_finished()).await;
+    assert_eq!(leaving.await.unwrap(), Err(LeaveError::Incomplete { pending: 0 }));
+    let error = slow.await.unwrap().unwrap_err();
+    assert!(matches!(error, AskError::Indeterminate { .. }), "{error:?}");
+    open.send(()).unwrap();
+}
+
+#[tokio::test]
+async fn leaving_goes_on_where_a_cancelled_call_stopped() {
+    let store = FaultyStore::new();
+    let grid = stored(&store).start().await.unwrap();
+    grid.entity::<Counter>(1).add(1).await.unwrap();
+    store.faults.is_open.send_replace(false);
+    tokio::select! {
+        biased;
+        _ = grid.leave() => panic!("the store does not answer"),
+        () = async { while grid.entity::<Counter>(1).add(1).await.is_ok() {} } => {}
+    }
+    store.faults.is_open.send_replace(true);
+    assert_eq!(grid.leave().await, Ok(()));
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use super::{Unit, Writing, without_record};
 use crate::engine::id::{EntityId, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::primary;
-use crate::engine::write_behind::{self, BatchId, Parking, WriteBehind};
+use crate::engine::write_behind::{self, BatchId, Parking};
 use crate::store::{DeadLetter, PartitionBatch, Row};
 
 impl Unit {
@@ -38,11 +38,6 @@ impl Unit {
     /// Writes that the store refused for good.
     pub(crate) fn dead_letters(&self) -> impl Iterator<Item = (String, &DeadLetter)> {
         self.parked.iter().map(|(id, letter)| (self.describe(*id), letter))
-    }
-
-    /// How many entities' newest changes the store does not hold.
-    pub(crate) fn pending_records(&self) -> usize {
-        self.write_behind.as_ref().map_or(0, WriteBehind::pending_records)
     }
 
     pub(super) fn step_write_behind(&mut self, event: write_behind::Event) {
