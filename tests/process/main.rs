@@ -1,4 +1,4 @@
-//! Real processes, killed with signal 9: the telemetry example is killed at random moments of its
+//! Real processes, told to end, or killed with signal 9. The telemetry example is killed at random moments of its
 //! progress, started again, and must end with the numbers of a run that nobody disturbed.
 //!
 //! A debug build counts the first rows only, a release build the whole year. The seed is printed;
@@ -9,6 +9,7 @@
 mod flights;
 
 mod count;
+mod signals;
 mod telemetry;
 
 use std::env;
