@@ -2,9 +2,10 @@
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use fastness::prelude::*;
 use fastness::{EntityOptions, Grid, SledStore};
 
@@ -55,21 +56,18 @@ fn run(directory: &Path, signal: &str) -> anyhow::Result<(String, ExitStatus)> {
         .env(DIRECTORY, directory)
         .stdout(Stdio::piped())
         .spawn()?;
-    let word = word_of(&mut child)?;
+    let mut said = BufReader::new(child.stdout.take().expect("it is piped")).lines();
+    let word = loop {
+        let line = said.next().context("the child ended without a word")??;
+        if let Some((_, word)) = line.split_once("start ") {
+            break word.to_owned();
+        }
+    };
     // The shell's own, for a machine need not have another.
     let kill = format!("kill -{signal} {}", child.id());
     anyhow::ensure!(Command::new("sh").args(["-c", &kill]).status()?.success(), "{kill} failed");
+    said.for_each(drop); // what it says at its end needs a listener
     Ok((word, child.wait()?))
-}
-
-fn word_of(child: &mut Child) -> anyhow::Result<String> {
-    let stdout = child.stdout.take().expect("it is piped");
-    for line in BufReader::new(stdout).lines() {
-        if let Some((_, word)) = line?.split_once("start ") {
-            return Ok(word.to_owned());
-        }
-    }
-    anyhow::bail!("the child ended without a word")
 }
 
 #[test]
