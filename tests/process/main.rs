@@ -1,5 +1,6 @@
-//! Real processes, told to end, or killed with signal 9. The telemetry example is killed at random moments of its
-//! progress, started again, and must end with the numbers of a run that nobody disturbed.
+//! Real processes, told to end, or killed with signal 9. The telemetry example is killed at random
+//! moments of its progress, started again, and must end with the numbers of a run that nobody
+//! disturbed.
 //!
 //! A debug build counts the first rows only, a release build the whole year. The seed is printed;
 //! `FASTNESS_SEED=<seed> cargo test --test process` chooses the same moments again.
