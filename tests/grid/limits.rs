@@ -180,6 +180,24 @@ async fn a_detached_write_waits_for_the_store_however_long_that_takes() {
     assert!(value >= 11, "{value}");
 }
 
+#[tokio::test]
+async fn a_detached_write_waits_for_a_store_that_does_not_answer() {
+    let store = FaultyStore::new();
+    let limits = Limits { pending_records_max: 1, ..Limits::default() };
+    let grid = stored(&store).limits(limits).start().await.unwrap();
+    let counter = grid.entity::<Counter>(1);
+    counter.add(1).await.unwrap();
+    grid.persisted().await.unwrap();
+    store.faults.is_open.send_replace(false);
+    counter.add(10).await.unwrap(); // fills the queue
+    counter.tell(CounterAdd { by: 100 }).detach().unwrap();
+    let read = counter.value().into_future(); // behind the write
+    let read = tokio::spawn(read);
+    while grid.entity::<Counter>(1 << 40).value().await.is_err() {}
+    store.faults.is_open.send_replace(true);
+    assert_eq!(read.await.unwrap().unwrap(), 111);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_hundred_thousand_callers_at_once_are_all_served() {
     let grid = in_memory().default_deadline(Duration::from_secs(600)).start().await.unwrap();
