@@ -84,8 +84,7 @@ impl Grid {
         let router = self.router();
         let window_max = router.registry.limits.session_window_max;
         let opened = router.open_everywhere(id).await?;
-        let session = Arc::new(DurableSession::new(id, &opened, window_max));
-        router.add_durable(Arc::clone(&session));
+        let session = router.add_durable(DurableSession::new(id, &opened, window_max));
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
 

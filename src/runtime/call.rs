@@ -354,10 +354,11 @@ impl<E: Entity, M: MessageTo<E>> Sent<E, M> {
 impl<E: Entity, M: MessageTo<E>> Drop for Sent<E, M> {
     fn drop(&mut self) {
         if !self.is_over {
-            // Its caller gave up: nobody will hear the answer, nor ask again.
+            // Its caller gave up: nobody will hear the answer.
             self.exchange.forget();
             self.router.metrics.ended(self.exchange.target().kind, "given_up");
-            self.end_number(false);
+            // A retry that was given up does not end the request.
+            self.end_number(matches!(self.which, Which::Given(_)));
         }
     }
 }

@@ -32,6 +32,9 @@ struct Numbers {
     floor: u64,
     /// For each number above the floor that was given out, in order: whether it is closed.
     closed: VecDeque<bool>,
+    /// Numbers at or under it were given out under an opening that is lost: whether they have run
+    /// can no longer be found out.
+    lost: u64,
     /// Numbers of indeterminate asks, and until when they stay open for a retry.
     kept: VecDeque<(Instant, u64)>,
 }
@@ -72,6 +75,7 @@ impl ClientSession {
         let mut numbers = self.numbers();
         if numbers.opening == Some(opening) {
             numbers.opening = None;
+            numbers.lost = numbers.floor + numbers.closed.len() as u64;
         }
     }
 
@@ -94,6 +98,9 @@ impl ClientSession {
     /// The number again, for a retry, if it is still open.
     pub(crate) fn again(&self, request: RequestId, message: u32) -> Option<Numbered> {
         let numbers = self.numbers();
+        if request.number <= numbers.lost {
+            return None;
+        }
         let at = usize::try_from(request.number.checked_sub(numbers.floor + 1)?).ok()?;
         let is_open = numbers.closed.get(at).is_some_and(|closed| !closed);
         let opening = numbers.opening.filter(|_| is_open)?;
@@ -108,7 +115,9 @@ impl ClientSession {
 
     /// Its outcome is not known: it may be asked again until `until`.
     pub(crate) fn keep(&self, number: u64, until: Instant) {
-        self.numbers().kept.push_back((until, number));
+        let mut numbers = self.numbers();
+        numbers.kept.retain(|(_, kept)| *kept != number); // it was asked again meanwhile
+        numbers.kept.push_back((until, number));
     }
 
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
@@ -152,6 +161,15 @@ impl DurableSession {
 
     pub(crate) fn id(&self) -> SessionId {
         self.id
+    }
+
+    pub(crate) fn floor(&self) -> u64 {
+        self.floor.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is the same life of the same session.
+    pub(crate) fn is_same(&self, other: &DurableSession) -> bool {
+        self.id == other.id && self.openings == other.openings
     }
 
     pub(crate) fn raise_floor(&self, floor: u64) {
@@ -201,6 +219,19 @@ mod tests {
         assert_eq!(next(&session), Some((3, 0)));
         session.close(1);
         assert_eq!(next(&session), Some((4, 2)));
+    }
+
+    #[test]
+    fn a_number_of_a_lost_opening_cannot_be_asked_again() {
+        let session = session();
+        next(&session);
+        let request = RequestId { session: session.id(), number: 1 };
+        session.keep(1, Instant::default() + Duration::from_secs(60));
+        assert!(session.again(request, 0).is_some());
+        session.lost(Position::default());
+        session.opened(Position::default());
+        assert!(session.again(request, 0).is_none(), "under a new opening it might run twice");
+        assert_eq!(next(&session), Some((2, 0)));
     }
 
     #[test]

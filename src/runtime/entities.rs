@@ -248,12 +248,12 @@ impl<E: Entity> Entities<E> {
             }
         }
         let version = known.version;
-        self.forget_empty(slot);
-        (id, version)
+        // A slot that is free may soon be another entity's: nothing may wait for that one.
+        if self.forget_empty(slot) { self.seen(None) } else { (id, version) }
     }
 
-    /// Frees a slot that says nothing.
-    fn forget_empty(&mut self, slot: u32) {
+    /// Frees a slot that says nothing. Returns whether it did.
+    fn forget_empty(&mut self, slot: u32) -> bool {
         let known = &self.slots[slot as usize];
         let is_empty = matches!(known.state, State::Absent)
             && known.version == Version::default()
@@ -261,6 +261,7 @@ impl<E: Entity> Entities<E> {
         if is_empty {
             self.free(slot);
         }
+        is_empty
     }
 
     fn free(&mut self, slot: u32) {

@@ -17,6 +17,7 @@ use super::exchange::{AnyAsk, Refusal};
 use super::persistence::{Persistence, Write};
 use super::processing_unit::ProcessingUnit;
 use super::timer::Timer;
+use super::undone::quietly;
 use super::unit::Unit;
 
 /// Asks taken from the queue at once. Enough to make batches, few enough that timers and control
@@ -58,20 +59,35 @@ impl Lane {
         self.units.len()
     }
 
-    /// Lets `work` at a unit, then performs what came of it.
-    pub(crate) fn with_unit<T>(&self, index: usize, work: impl FnOnce(&mut Unit) -> T) -> T {
+    /// Lets `work` at a unit, then performs what came of it. `None` if that panicked: a bug, or
+    /// user code in a place where none is expected. The unit then stops, and the others go on.
+    pub(crate) fn with_unit<T>(
+        &self,
+        index: usize,
+        work: impl FnOnce(&mut Unit) -> T,
+    ) -> Option<T> {
         let mut unit = self.units[index].borrow_mut();
-        let result = work(&mut unit);
-        let writing = unit.settle();
+        let worked = quietly(|| (work(&mut unit), unit.settle()));
+        let (result, writing) = match worked {
+            Ok((result, writing)) => (Some(result), writing),
+            Err(_) => {
+                tracing::error!(partition = %unit.partition, "processing unit panicked and stops");
+                // It may be broken anywhere; whoever it cannot tell hears at the deadline.
+                let _ = quietly(|| unit.stop());
+                (None, None)
+            }
+        };
         self.admissions.release(unit.partition, unit.take_answered());
         self.timer.set(index, unit.next_deadline());
         let partition = unit.partition;
         drop(unit);
         if let (Some(writing), Some(persistence)) = (writing, &self.persistence) {
             tracing::trace!(%partition, records = writing.rows.records.len(), "batch is due");
-            let unit = self.addresses.borrow()[index].clone();
-            // At most one batch of each unit is outstanding, so the mailbox stays bounded.
-            persistence.do_send(Write { writing, unit });
+            // There are no addresses any more once the lane has ended.
+            if let Some(unit) = self.addresses.borrow().get(index).cloned() {
+                // At most one batch of each unit is outstanding, so the mailbox stays bounded.
+                persistence.do_send(Write { writing, unit });
+            }
         }
         result
     }

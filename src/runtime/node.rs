@@ -49,7 +49,7 @@ pub(crate) struct Node {
     pub(crate) router: Arc<Router>,
     stop: watch::Sender<bool>,
     store: Option<Arc<dyn Store>>,
-    running: tokio::sync::Mutex<Option<Vec<Running>>>,
+    running: tokio::sync::Mutex<Vec<Running>>,
     left: tokio::sync::Mutex<Option<Result<(), LeaveError>>>,
 }
 
@@ -132,7 +132,7 @@ impl Node {
             router: Arc::new(router),
             stop,
             store,
-            running: tokio::sync::Mutex::new(Some(running)),
+            running: tokio::sync::Mutex::new(running),
             left: tokio::sync::Mutex::new(None),
         };
         match all_units(readies).await {
@@ -208,8 +208,10 @@ impl Node {
         self.router.admissions.close();
         self.stop.send_replace(true);
         let mut is_whole = true;
-        for running in self.running.lock().await.take().unwrap_or_default() {
-            is_whole &= running.ended().await;
+        let mut running = self.running.lock().await;
+        while let Some(last) = running.last_mut() {
+            is_whole &= last.ended().await;
+            running.pop(); // only now: this call may be cancelled, and made again
         }
         if let Some(store) = &self.store
             && let Err(error) = store.close().await

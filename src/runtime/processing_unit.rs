@@ -107,8 +107,10 @@ impl Handler<ListDeadLetters> for ProcessingUnit {
     type Result = Vec<(String, store::DeadLetter)>;
 
     fn handle(&mut self, _: ListDeadLetters, _: &mut Context<Self>) -> Self::Result {
-        self.lane.with_unit(self.index, |unit| {
-            unit.dead_letters().map(|(key, letter)| (key, letter.clone())).collect()
-        })
+        self.lane
+            .with_unit(self.index, |unit| {
+                unit.dead_letters().map(|(key, letter)| (key, letter.clone())).collect()
+            })
+            .unwrap_or_default()
     }
 }

@@ -238,9 +238,16 @@ impl Router {
         self.own_session(partition).id() == request.session
     }
 
-    pub(crate) fn add_durable(&self, session: Arc<DurableSession>) {
+    /// Adds a session that was opened; one that is there already goes on.
+    pub(crate) fn add_durable(&self, session: DurableSession) -> Arc<DurableSession> {
         let mut sessions = self.durable_sessions.write().unwrap_or_else(PoisonError::into_inner);
-        sessions.insert(session.id(), session);
+        if let Some(known) = sessions.get(&session.id()).filter(|known| known.is_same(&session)) {
+            known.raise_floor(session.floor());
+            return Arc::clone(known);
+        }
+        let session = Arc::new(session);
+        sessions.insert(session.id(), Arc::clone(&session));
+        session
     }
 
     pub(crate) fn remove_durable(&self, session: SessionId) {

@@ -80,9 +80,9 @@ pub(crate) struct Running {
 
 impl Running {
     /// Waits until it has ended. Returns false if it did so by a panic.
-    pub(crate) async fn ended(self) -> bool {
-        let ended = self.end.await.is_ok();
+    pub(crate) async fn ended(&mut self) -> bool {
+        let ended = (&mut self.end).await.is_ok();
         // Its last act was to say so: this does not block.
-        self.thread.is_none_or(|thread| thread.join().is_ok()) && ended
+        self.thread.take().is_none_or(|thread| thread.join().is_ok()) && ended
     }
 }

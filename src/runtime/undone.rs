@@ -51,6 +51,8 @@ pub(crate) fn quietly<T>(code: impl FnOnce() -> T) -> Result<T, Undone> {
             .map(|text| (*text).to_owned())
             .or_else(|| panic.downcast_ref::<String>().cloned())
             .unwrap_or_else(|| "a panic without text".to_owned());
+        // What was thrown is user code's, too, and might throw again when it is dropped.
+        std::mem::forget(panic);
         Undone::Panicked(message)
     })
 }

@@ -54,8 +54,10 @@ impl Unit {
     ) {
         self.now = now;
         let Some(state) = self.execution.sessions.session(session).copied() else {
-            let never = Session::closed(self.primary.next_position());
-            let _ = closed.send(never); // it is as closed as can be
+            // Never opened, or closed already: then that must be durable before anyone says so.
+            let over = Session { durable: true, ..Session::closed(self.primary.next_position()) };
+            self.hold_session(session, over, closed);
+            self.finish_batch();
             return;
         };
         self.execution.sessions.close(session);
@@ -72,9 +74,12 @@ impl Unit {
             self.execution.sessions.close(session);
             self.note_session(session, false);
         }
-        if self.write_behind.is_some() {
-            for session in self.execution.sessions.behind() {
+        for session in self.execution.sessions.behind() {
+            if self.write_behind.is_some() {
                 self.note_session(session, false); // it may lag: the entities' rows know, too
+            } else if let Some(open) = self.execution.sessions.session(session) {
+                let floor = open.floor; // nothing outlives the process
+                self.execution.sessions.floor_stored(session, floor);
             }
         }
         self.begin();

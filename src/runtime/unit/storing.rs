@@ -25,6 +25,7 @@ impl Unit {
             let _ = persisted.send(()); // whoever asked may be gone
             return;
         }
+        self.persisted_waiters.retain(|(_, waiter)| !waiter.is_closed());
         self.persisted_waiters.push_back((upto, persisted));
         self.step_write_behind(write_behind::Event::Flush);
     }
