@@ -167,6 +167,7 @@ pub struct Context<'a, E: Entity> {
     now: Timestamp,
     request: Option<RequestId>,
     removed: bool,
+    passivated: bool,
 }
 
 impl<'a, E: Entity> Context<'a, E> {
@@ -175,7 +176,7 @@ impl<'a, E: Entity> Context<'a, E> {
         now: Timestamp,
         request: Option<RequestId>,
     ) -> Context<'a, E> {
-        Context { key, now, request, removed: false }
+        Context { key, now, request, removed: false, passivated: false }
     }
 
     /// The entity's key.
@@ -201,6 +202,17 @@ impl<'a, E: Entity> Context<'a, E> {
     /// it new.
     pub fn remove(&mut self) {
         self.removed = true;
+    }
+
+    /// Lets the entity leave memory once the store has its newest change and nobody may ask for an
+    /// answer of it again (unless this handler fails). The next message brings it back. Does
+    /// nothing in a grid without a store.
+    pub fn passivate(&mut self) {
+        self.passivated = true;
+    }
+
+    pub(crate) fn is_passivated(&self) -> bool {
+        self.passivated
     }
 
     pub(crate) fn is_removed(&self) -> bool {

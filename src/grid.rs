@@ -337,6 +337,12 @@ impl GridBuilder {
             let through = kinds.iter().filter(|kind| is_through(kind.options));
             let mistake = |name| format!("`{name}` is written through, but there is no store");
             mistakes.extend(through.map(|kind| mistake(kind.name)));
+            let leaves = |options: EntityOptions| {
+                options.eviction.is_some() || options.passivate_after.is_some()
+            };
+            let leaving = kinds.iter().filter(|kind| leaves(kind.options));
+            let mistake = |name| format!("`{name}` may leave memory, but there is no store");
+            mistakes.extend(leaving.map(|kind| mistake(kind.name)));
         }
         let names: BTreeSet<_> = kinds.iter().map(|kind| kind.name).collect();
         let both = self.registry.retired.iter().filter(|name| names.contains(name.as_str()));

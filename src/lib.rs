@@ -19,7 +19,7 @@ mod runtime;
 pub mod store;
 mod wire;
 
-pub use config::{EntityOptions, Limits};
+pub use config::{EntityOptions, Eviction, Limits};
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
 pub use entity::{

@@ -6,6 +6,7 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;
 pub(crate) mod id;

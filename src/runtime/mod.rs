@@ -16,6 +16,7 @@ pub(crate) mod exchange;
 mod execution;
 mod held;
 mod lane;
+mod loading;
 pub(crate) mod node;
 mod persistence;
 mod processing_unit;

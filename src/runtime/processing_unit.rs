@@ -2,7 +2,7 @@
 //!
 //! Asks reach the partition through its thread's lane, not through this mailbox, which bounds
 //! nothing and starves what else runs on its thread. Control messages are few by construction:
-//! one outstanding answer of the store, one opening of a session at a time and client, and what an
+//! one outstanding answer of the store to a batch and one to a load, one opening of a session at a time and client, and what an
 //! operator asks for.
 
 use std::rc::Rc;
@@ -13,7 +13,7 @@ use tokio::sync::oneshot;
 use crate::engine::execution::Session;
 use crate::engine::id::SessionId;
 use crate::engine::write_behind;
-use crate::store;
+use crate::store::{self, Loaded, RowKey};
 
 use super::lane::Lane;
 
@@ -44,6 +44,20 @@ impl Handler<Written> for ProcessingUnit {
     fn handle(&mut self, Written(event): Written, _: &mut Context<Self>) {
         let now = self.lane.clock.now();
         self.lane.with_unit(self.index, |unit| unit.stored(now, event));
+    }
+}
+
+/// The store has answered what it was asked for.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Found(pub(crate) Vec<(RowKey, Result<Loaded, store::Error>)>);
+
+impl Handler<Found> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Found(answers): Found, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.loaded(now, answers));
     }
 }
 

@@ -50,6 +50,22 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error>;
 
+    /// stub
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        let mut out = Vec::new();
+        for (p, k) in keys {
+            let rows = self.scan(*p, None, usize::MAX).await;
+            let letters = self.dead_letters(*p).await;
+            out.push(rows.and_then(|rows| {
+                Ok(Loaded {
+                    row: rows.into_iter().find(|r| r.key == *k),
+                    dead_letter: letters?.into_iter().find(|l| l.row.key == *k),
+                })
+            }));
+        }
+        out
+    }
+
     /// All dead letters of a partition, ascending by key. Of a key's row and dead letter, the newer
     /// one is what the grid goes on with.
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error>;
@@ -127,6 +143,15 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// Partition time at which it was parked.
     pub parked_at: Timestamp,
+}
+
+/// stub
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Loaded {
+    /// r
+    pub row: Option<Row>,
+    /// d
+    pub dead_letter: Option<DeadLetter>,
 }
 
 /// What one partition wants written.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // a test that fails may panic anywhere
 
 mod asks;
+mod cache;
 mod durability;
 mod endings;
 mod entities;
