@@ -196,6 +196,9 @@ pub struct Limits {
     pub batch_records_max: usize,
     /// Bytes of these. A single larger record still goes, alone.
     pub batch_bytes_max: u64,
+    /// Writes of one partition that the store refused for good and that nobody has replayed or
+    /// discarded yet. Each is held in memory, too; at the bound the partition takes no writes.
+    pub dead_letters_per_partition_max: usize,
     /// First pause after a failure of the store; doubles up to `retry_max`, with jitter.
     pub retry_min: Duration,
     /// Longest pause between tries of a failing store.
@@ -226,6 +229,7 @@ impl Default for Limits {
             pending_age_max: Duration::from_secs(60),
             batch_records_max: 1000,
             batch_bytes_max: 4 << 20,
+            dead_letters_per_partition_max: 10_000,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             session_idle: Duration::from_secs(3600),
@@ -247,6 +251,7 @@ impl Limits {
             ("state_bytes_max", self.state_bytes_max),
             ("reply_bytes_max", self.reply_bytes_max),
             ("pending_records_max", self.pending_records_max),
+            ("dead_letters_per_partition_max", self.dead_letters_per_partition_max),
             ("batch_records_max", self.batch_records_max),
             ("sessions_per_partition_max", self.sessions_per_partition_max),
         ];

@@ -62,6 +62,19 @@ impl<'a> StoredState<'a> {
         StoredState { version, bytes }
     }
 
+    /// The state as an `E` of this build.
+    pub(crate) fn into_entity<E: Entity>(self) -> Result<E, DecodeError> {
+        match self.version {
+            version if version == E::VERSION => self.decode(),
+            // Only the build that wrote it can know what it means.
+            version if version > E::VERSION => Err(DecodeError::new(format!(
+                "state has version {version}, this build knows {}",
+                E::VERSION
+            ))),
+            _ => E::migrate(self),
+        }
+    }
+
     /// Version of the schema that it was written with.
     #[must_use]
     pub fn version(&self) -> u32 {

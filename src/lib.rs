@@ -28,7 +28,10 @@ pub use entity::{
 pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};
 pub use fastness_macros::{Entity, Key, Message, handlers};
-pub use grid::{DeadLetter, Grid, GridBuilder, RunError, Session};
+pub use grid::{
+    DeadLetter, DeadLetterError, DeadLetterId, DeadLetters, Grid, GridBuilder, Inspection,
+    RunError, Session,
+};
 pub use key::{IntoKey, Key};
 
 pub use runtime::call::AskFuture;

@@ -230,6 +230,10 @@ impl UnitMetrics {
         self.grid.parked.increment(1);
     }
 
+    pub(crate) fn replayed(&self) {}
+
+    pub(crate) fn discarded(&self) {}
+
     pub(crate) fn retrying(&self) {
         self.grid.retries.increment(1);
     }

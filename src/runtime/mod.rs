@@ -28,5 +28,5 @@ pub(crate) mod shutdown;
 pub(crate) mod threads;
 mod timer;
 mod undone;
-mod unit;
+pub(crate) mod unit;
 mod waiting;

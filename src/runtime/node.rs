@@ -190,6 +190,10 @@ impl Node {
         self.stop.send_replace(true);
     }
 
+    pub(crate) fn store(&self) -> Option<&dyn Store> {
+        self.store.as_deref()
+    }
+
     pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
     }

@@ -62,6 +62,13 @@ impl SessionRows {
         known.time = execution.time;
     }
 
+    /// Notes a session's row in the batch once more.
+    pub(crate) fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version {
+        let session = self.slots[slot as usize].session;
+        self.note(session, Duration::ZERO, execution);
+        self.slots[slot as usize].version
+    }
+
     pub(crate) fn seen(&self, session: SessionId) -> (EntityId, Version) {
         match self.by_session.get(&session) {
             Some(slot) => {

@@ -3,6 +3,7 @@
 
 mod asks;
 mod cache;
+mod dead_letters;
 mod durability;
 mod endings;
 mod entities;

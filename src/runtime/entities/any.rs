@@ -44,6 +44,12 @@ pub(crate) trait AnyEntities {
     /// Notes the deletion of a removed entity whose answers nobody may ask for any more. Returns
     /// whether it is still to be looked after.
     fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool;
+    /// The encoded state and its schema version, where there is a store; `None` if removed.
+    fn encoded(&self, slot: u32) -> Option<(u32, Vec<u8>)>;
+    /// Notes an entity in the batch once more, as it is.
+    fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version;
+    /// Takes an entity's state back to what a record says; no record is its absence.
+    fn revert(&mut self, slot: u32, record: Option<&Record<'_>>);
     /// Removes entities whose time is over.
     fn expire(&mut self, execution: &mut Execution);
     /// When that is to be done next, or an entity has been idle for long enough to leave.
@@ -172,6 +178,23 @@ impl<E: Entity> AnyEntities for Entities<E> {
             self.note(slot, true, None, 0, execution);
         }
         true
+    }
+
+    fn encoded(&self, slot: u32) -> Option<(u32, Vec<u8>)> {
+        self.slots.get(slot)?.extra.as_ref()?.encoded.clone()
+    }
+
+    fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version {
+        self.note(slot, true, None, 0, execution).1
+    }
+
+    fn revert(&mut self, slot: u32, record: Option<&Record<'_>>) {
+        let known = &mut self.slots[slot];
+        known.remove();
+        if let Some(Change::State(schema, bytes)) = record.map(|record| &record.change) {
+            known.extra().encoded = Some((*schema, bytes.0.to_vec()));
+            known.state = State::Encoded;
+        }
     }
 
     fn expire(&mut self, execution: &mut Execution) {

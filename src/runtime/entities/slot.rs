@@ -4,11 +4,9 @@ use std::mem;
 
 use super::versions::Packed;
 use super::{Before, Undone, quietly};
-use crate::codec;
 use crate::engine::execution::Answers;
 use crate::engine::instant::Timestamp;
 use crate::entity::{Entity, StoredState};
-use crate::error::DecodeError;
 
 /// What every entity has. Small: what only some have is in [`Extra`].
 pub(super) struct Slot<E: Entity> {
@@ -83,16 +81,7 @@ impl<E: Entity> Slot<E> {
         if let State::Encoded = self.state {
             let encoded = self.extra.as_ref().and_then(|extra| extra.encoded.as_ref());
             let (schema, bytes) = encoded.expect("an encoded state has its bytes");
-            let decode = || match *schema {
-                schema if schema == E::VERSION => codec::decode(bytes),
-                // Only the build that wrote it can know what it means.
-                schema if schema > E::VERSION => Err(DecodeError::new(format!(
-                    "state has version {schema}, this build knows {}",
-                    E::VERSION
-                ))),
-                schema => E::migrate(StoredState::new(schema, bytes)),
-            };
-            let state = quietly(decode)?;
+            let state = quietly(|| StoredState::new(*schema, bytes).into_entity())?;
             self.state = State::Live(state.map_err(|error| {
                 Undone::Undecodable(format!("state of `{}` {:?}: {error}", E::NAME, self.key))
             })?);

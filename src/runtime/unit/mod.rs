@@ -4,6 +4,7 @@
 //! control messages; neither holds it across an await. Both leave it through [`Unit::settle`],
 //! which performs effects until there are none and says when the unit wants to be woken.
 
+mod dead_letters;
 mod residency;
 mod sessions;
 mod storing;
@@ -32,6 +33,9 @@ use super::registry::Registry;
 use super::session_rows::SessionRows;
 use super::undone::quietly;
 use super::waiting::Waiting;
+
+use dead_letters::Settling;
+pub(crate) use dead_letters::{LetterId, Opened, Settled};
 
 /// How often removed entities and idle sessions are looked for.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
@@ -90,6 +94,8 @@ pub(crate) struct Unit {
     parked: BTreeMap<EntityId, DeadLetter>,
     /// The same, while they are on their way there.
     parking: BTreeMap<EntityId, DeadLetter>,
+    /// Who waits for what becomes of a dead letter.
+    settling: BTreeMap<EntityId, Settling>,
     /// Who waits for everything up to a position to be durable, ascending.
     persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
     housekeeping_at: Instant,
@@ -142,6 +148,7 @@ impl Unit {
             loading: Loading::new(retry_min, retry_max),
             parked: recovered.parked,
             parking: BTreeMap::new(),
+            settling: BTreeMap::new(),
             persisted_waiters: VecDeque::new(),
             housekeeping_at,
             writing: None,
@@ -226,7 +233,9 @@ impl Unit {
     }
 
     fn has_room(&self) -> bool {
+        let letters_max = self.execution.limits().dead_letters_per_partition_max;
         self.write_behind.as_ref().is_none_or(|queue| queue.has_room(self.now))
+            && self.parked.len() < letters_max
     }
 
     /// A write waits while there is no room; a read only behind a waiting write of its entity, so
@@ -346,6 +355,7 @@ impl Unit {
         self.primary.step(primary::Event::Fenced, &mut effects);
         self.perform(effects);
         self.persisted_waiters.clear();
+        self.settling.clear();
         for ask in self.waiting.take_all().into_iter().chain(self.loading.take_all()) {
             self.refuse(&*ask, Refusal::Unavailable);
         }

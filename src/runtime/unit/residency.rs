@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 
 use super::super::exchange::{AnyAsk, Refusal};
 use super::super::recovery::read_record;
-use super::{Unit, without_record};
+use super::Unit;
 use crate::engine::id::EntityId;
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::write_behind::{self, WriteBehind};
 use crate::error::DecodeError;
 use crate::metrics::Lookup;
-use crate::store::{self, DeadLetter, Loaded, Row, RowKey};
+use crate::store::{self, Loaded, Row, RowKey};
 
 use std::sync::Arc;
 
@@ -102,11 +102,6 @@ impl Unit {
     ) -> Result<EntityId, DecodeError> {
         let record = row.record.as_deref().map(|bytes| read_record(row, bytes)).transpose()?;
         self.entities[kind].restore(row, record, now)
-    }
-
-    fn hold_letter(&mut self, id: EntityId, letter: &DeadLetter) {
-        self.parked.insert(id, without_record(letter));
-        self.metrics.dead_letters(self.parked.len());
     }
 
     /// What the store holds of an entity cannot be read: whoever waits for it hears so.
