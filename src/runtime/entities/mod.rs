@@ -29,7 +29,7 @@ use super::execution::Execution;
 use super::undone::{Undone, check_size, quietly};
 
 pub(crate) use any::AnyEntities;
-pub(crate) use residency::{Counts, Usage};
+pub(crate) use residency::Usage;
 
 use residency::Residency;
 use slot::{Slot, State};
