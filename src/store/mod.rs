@@ -27,7 +27,8 @@ pub use sled::SledStore;
 ///
 /// A grid calls [`claim`](Store::claim), then [`raise_fences`](Store::raise_fences), then
 /// [`scan`](Store::scan) and [`dead_letters`](Store::dead_letters) of each partition; from then on
-/// [`write`](Store::write), from one task at a time; at the end [`close`](Store::close).
+/// [`write`](Store::write), from one task at a time, and beside it [`load`](Store::load), from one
+/// task at a time and, for dead letters, from others; at the end [`close`](Store::close).
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Makes this the store of the grid that `row` describes, durably, if it is nobody's yet.
@@ -50,21 +51,14 @@ pub trait Store: Send + Sync + 'static {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error>;
 
-    /// stub
-    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
-        let mut out = Vec::new();
-        for (p, k) in keys {
-            let rows = self.scan(*p, None, usize::MAX).await;
-            let letters = self.dead_letters(*p).await;
-            out.push(rows.and_then(|rows| {
-                Ok(Loaded {
-                    row: rows.into_iter().find(|r| r.key == *k),
-                    dead_letter: letters?.into_iter().find(|l| l.row.key == *k),
-                })
-            }));
-        }
-        out
-    }
+    /// The rows and dead letters of some entities, one answer for each, in the same order; the same
+    /// key may come twice. Holds everything that a [`write`](Store::write) had stored before the
+    /// call. Called beside a `write` that is under way, and then sees of that all or nothing of
+    /// each key.
+    ///
+    /// # Errors
+    /// For each key on its own: what is damaged is an [`Error::Corrupt`] of its key.
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>>;
 
     /// All dead letters of a partition, ascending by key. Of a key's row and dead letter, the newer
     /// one is what the grid goes on with.
@@ -145,12 +139,12 @@ pub struct DeadLetter {
     pub parked_at: Timestamp,
 }
 
-/// stub
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a store holds of one entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// r
+    /// Its row, if there is one.
     pub row: Option<Row>,
-    /// d
+    /// Its dead letter, if there is one.
     pub dead_letter: Option<DeadLetter>,
 }
 
