@@ -6,6 +6,8 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[allow(dead_code)] // used by the runtime's cache
+pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;
 pub(crate) mod id;
