@@ -33,6 +33,9 @@ pub(super) struct Climb {
     is_upward: bool,
     /// Of the last sample that was not a failed try.
     rate: i64,
+    /// The change of the rate while nothing was tried: a cache that fills, or a sketch that learns,
+    /// hits more with each sample, and a larger window must not take the credit for it.
+    trend: i64,
     /// Samples until the next try, and the pause after the next failure.
     wait: u32,
     pause: u32,
@@ -48,6 +51,7 @@ impl Climb {
             tried_from: None,
             is_upward: true,
             rate: 0,
+            trend: 0,
             wait: 1,
             pause: 1,
             hits: 0,
@@ -86,11 +90,12 @@ impl Climb {
         let change = rate - self.rate;
         if let Some(from) = self.tried_from.take() {
             let is_good = match self.is_upward {
-                true => change > chance,
+                true => change > chance + self.trend.max(0),
                 false => change >= -chance,
             };
             if is_good {
                 (self.wait, self.pause) = (0, 1);
+                self.trend /= 2;
             } else {
                 self.size = from;
                 self.is_upward = !self.is_upward;
@@ -98,8 +103,11 @@ impl Climb {
                 self.pause = (2 * self.pause).min(PAUSE_MAX);
                 return;
             }
-        } else if change.abs() >= JUMP {
-            (self.wait, self.pause) = (1, 1);
+        } else {
+            self.trend = change;
+            if change.abs() >= JUMP {
+                (self.wait, self.pause) = (1, 1);
+            }
         }
         self.rate = rate;
         match self.wait {
@@ -119,5 +127,67 @@ impl Climb {
             true => self.size += 1,
             false => self.size -= 1,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A sample of a population of a thousand, with so many hits in each thousand asks.
+    fn sample(climb: &mut Climb, hits: usize) {
+        climb.note_eviction();
+        for ask in 0..10_000 {
+            climb.count(ask % 1000 < hits, 1000);
+        }
+    }
+
+    /// The sizes of the window, in percent, while the hits depend on the sample and the size.
+    fn sizes(samples: usize, hits: impl Fn(usize, usize) -> usize) -> Vec<usize> {
+        let mut climb = Climb::new();
+        let size_after = |at| {
+            let percent = climb.percent();
+            sample(&mut climb, hits(at, percent));
+            percent
+        };
+        (0..samples).map(size_after).collect()
+    }
+
+    #[test]
+    fn it_goes_up_as_far_as_the_hits_do_and_tries_on_ever_more_rarely() {
+        let found = sizes(14, |_, percent| 600 - 10 * percent.abs_diff(9).min(20));
+        assert_eq!(found, [1, 1, 3, 9, 27, 9, 9, 3, 9, 9, 9, 27, 9, 9]);
+    }
+
+    #[test]
+    fn it_goes_down_again_where_that_costs_nothing() {
+        let found = sizes(14, |at, percent| if at < 4 { 500 + 10 * percent } else { 600 });
+        assert_eq!(found[..4], [1, 1, 3, 9]);
+        assert_eq!(found[13], 1, "{found:?}");
+    }
+
+    #[test]
+    fn neither_chance_nor_warming_up_is_taken_for_its_merit() {
+        let chance = sizes(100, |at, _| 600 + at * 7 % 4);
+        let warming_up = sizes(30, |at, _| 900 - 600 / (at + 1));
+        for found in [chance, warming_up] {
+            assert!(found.iter().all(|percent| *percent <= 3), "{found:?}");
+            let tries = found.iter().filter(|percent| **percent == 3).count();
+            assert!(tries <= 7, "{tries} tries: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_jump_of_the_hit_rate_ends_the_pause() {
+        let found = sizes(60, |at, _| if at < 40 { 600 } else { 300 });
+        let tries = |from: usize, to: usize| found[from..to].contains(&3);
+        assert!(!tries(36, 40) && tries(41, 44), "{found:?}");
+    }
+
+    #[test]
+    fn while_nothing_is_evicted_nothing_is_tried() {
+        let mut climb = Climb::new();
+        (0..100_000).for_each(|ask| climb.count(ask % 2 == 0, 1000));
+        assert_eq!(climb.percent(), 1);
     }
 }
