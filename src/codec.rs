@@ -3,8 +3,10 @@
 //!
 //! Named fields make an optional field compatible both ways; positions would not.
 
-use serde::de::{DeserializeOwned, IgnoredAny};
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{DeserializeOwned, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::DecodeError;
 
@@ -44,10 +46,115 @@ pub(crate) fn decode_borrowed<'a, T: Deserialize<'a>>(bytes: &'a [u8]) -> Result
     Ok(value)
 }
 
+/// Any value as text that looks like JSON; bytes in hexadecimal, cut where it is very long.
+///
+/// # Errors
+/// When the bytes are no value.
+pub(crate) fn show(bytes: &[u8]) -> Result<String, DecodeError> {
+    decode_borrowed::<Shown>(bytes).map(|Shown(text)| text)
+}
+
 /// A value that could not be written as MessagePack.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("encode value: {0}")]
 pub(crate) struct EncodeError(String);
+
+/// Characters of a text that is shown.
+const SHOWN_MAX: usize = 10_000;
+
+struct Shown(String);
+
+impl<'de> Deserialize<'de> for Shown {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Shown, D::Error> {
+        deserializer.deserialize_any(ShownVisitor).map(Shown)
+    }
+}
+
+struct ShownVisitor;
+
+impl<'de> Visitor<'de> for ShownVisitor {
+    type Value = String;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<String, E> {
+        Ok(value.to_string())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<String, E> {
+        Ok(format!("{value:?}"))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<String, E> {
+        Ok(format!("{value:?}"))
+    }
+
+    fn visit_bytes<E>(self, value: &[u8]) -> Result<String, E> {
+        let shown = &value[..value.len().min(SHOWN_MAX / 2)];
+        Ok(shown.iter().map(|byte| format!("{byte:02x}")).collect())
+    }
+
+    fn visit_unit<E>(self) -> Result<String, E> {
+        Ok("null".to_owned())
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<String, D::Error> {
+        Shown::deserialize(inner).map(|Shown(text)| text)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<String, A::Error> {
+        let mut list = List::new('[');
+        while let Some(Shown(value)) = values.next_element()? {
+            list.add(&value);
+        }
+        Ok(list.end(']'))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<String, A::Error> {
+        let mut list = List::new('{');
+        while let Some((Shown(name), Shown(value))) = entries.next_entry()? {
+            list.add(&format!("{name}: {value}"));
+        }
+        Ok(list.end('}'))
+    }
+}
+
+/// The text of what has parts.
+struct List(String);
+
+impl List {
+    fn new(begin: char) -> List {
+        List(begin.to_string())
+    }
+
+    fn add(&mut self, part: &str) {
+        if self.0.len() > SHOWN_MAX {
+            if !self.0.ends_with('…') {
+                self.0.push('…');
+            }
+            return;
+        }
+        if self.0.len() > 1 {
+            self.0.push_str(", ");
+        }
+        self.0.push_str(part);
+    }
+
+    fn end(mut self, end: char) -> String {
+        self.0.push(end);
+        self.0
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -66,6 +173,22 @@ mod tests {
             let longer = [&bytes(7u8), tail].concat();
             assert!(decode::<u8>(&longer).is_err(), "{tail:?} was ignored");
         }
+    }
+
+    #[test]
+    fn any_value_is_shown() {
+        #[derive(Serialize)]
+        struct Any {
+            name: &'static str,
+            list: Vec<Option<f64>>,
+            map: std::collections::BTreeMap<u8, (bool, i8)>,
+        }
+        let map = [(7, (true, -1))].into();
+        let any = Any { name: "a \"b\"", list: vec![Some(1.0), None], map };
+        let shown = r#"{"name": "a \"b\"", "list": [1.0, null], "map": {7: [true, -1]}}"#;
+        assert_eq!(show(&bytes(any)).unwrap(), shown);
+        assert!(show(&bytes(vec![u64::MAX; 100_000])).unwrap().len() < SHOWN_MAX + 100);
+        assert!(show(&[0xc1]).is_err());
     }
 
     #[test]

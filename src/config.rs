@@ -7,6 +7,10 @@ use std::time::Duration;
 pub struct EntityOptions {
     durability: Durability,
     answers: Answers,
+    pub(crate) expire_after_write: Option<Duration>,
+    pub(crate) expire_after_access: Option<Duration>,
+    pub(crate) passivate_after: Option<Duration>,
+    pub(crate) eviction: Option<Eviction>,
 }
 
 /// When the store has an acknowledged write.
@@ -37,6 +41,10 @@ impl EntityOptions {
         EntityOptions {
             durability: Durability::Behind(EntityOptions::WRITE_BEHIND),
             answers: Answers::Kept,
+            expire_after_write: None,
+            expire_after_access: None,
+            passivate_after: None,
+            eviction: None,
         }
     }
 
@@ -62,6 +70,34 @@ impl EntityOptions {
         EntityOptions { answers: Answers::NotKept, ..self }
     }
 
+    /// An entity is removed when it was not written for this long (partition time), as if a handler
+    /// had called `cx.remove()`: whoever asks then finds it new, and its row is deleted.
+    #[must_use]
+    pub const fn expire_after_write(self, ttl: Duration) -> EntityOptions {
+        EntityOptions { expire_after_write: Some(ttl), ..self }
+    }
+
+    /// An entity is removed when nobody asked it anything for this long (partition time). What is
+    /// read is not stored, so a start of the grid, and a return from the store, count as an access.
+    #[must_use]
+    pub const fn expire_after_access(self, idle: Duration) -> EntityOptions {
+        EntityOptions { expire_after_access: Some(idle), ..self }
+    }
+
+    /// An entity leaves memory when nobody asked it anything for this long, and comes back from
+    /// the store with the next ask. Needs a store.
+    #[must_use]
+    pub const fn passivate_after(self, idle: Duration) -> EntityOptions {
+        EntityOptions { passivate_after: Some(idle), ..self }
+    }
+
+    /// Entities that are asked for least leave memory where it takes more than this, and come back
+    /// from the store with the next ask. Needs a store.
+    #[must_use]
+    pub const fn evict(self, eviction: Eviction) -> EntityOptions {
+        EntityOptions { eviction: Some(eviction), ..self }
+    }
+
     pub(crate) const fn durability(self) -> Durability {
         self.durability
     }
@@ -74,6 +110,65 @@ impl EntityOptions {
 impl Default for EntityOptions {
     fn default() -> EntityOptions {
         EntityOptions::new()
+    }
+}
+
+/// How much memory the entities of one type may take. None of these is bounded unless said so.
+///
+/// An entity stays, over the bound if it must, as long as the store does not have its newest
+/// change, or a session that is open may still ask for an answer of it. Both are bounded
+/// themselves ([`Limits`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Eviction {
+    pub(crate) entities_per_node: u64,
+    pub(crate) entities_per_partition: u64,
+    pub(crate) bytes_per_node: u64,
+    pub(crate) bytes_per_partition: u64,
+}
+
+impl Eviction {
+    /// No bound.
+    #[must_use]
+    pub const fn new() -> Eviction {
+        const NONE: u64 = u64::MAX;
+        Eviction {
+            entities_per_node: NONE,
+            entities_per_partition: NONE,
+            bytes_per_node: NONE,
+            bytes_per_partition: NONE,
+        }
+    }
+
+    /// So many entities in all partitions of a node together. What the store was found not to have
+    /// is remembered, and counts as well.
+    #[must_use]
+    pub const fn entities_per_node(self, entities: u64) -> Eviction {
+        Eviction { entities_per_node: entities, ..self }
+    }
+
+    /// So many entities in one partition.
+    #[must_use]
+    pub const fn entities_per_partition(self, entities: u64) -> Eviction {
+        Eviction { entities_per_partition: entities, ..self }
+    }
+
+    /// So many bytes in all partitions of a node together: an estimate, from the sizes of the
+    /// encoded states and of what surrounds them.
+    #[must_use]
+    pub const fn bytes_per_node(self, bytes: u64) -> Eviction {
+        Eviction { bytes_per_node: bytes, ..self }
+    }
+
+    /// So many bytes in one partition.
+    #[must_use]
+    pub const fn bytes_per_partition(self, bytes: u64) -> Eviction {
+        Eviction { bytes_per_partition: bytes, ..self }
+    }
+}
+
+impl Default for Eviction {
+    fn default() -> Eviction {
+        Eviction::new()
     }
 }
 
@@ -101,6 +196,9 @@ pub struct Limits {
     pub batch_records_max: usize,
     /// Bytes of these. A single larger record still goes, alone.
     pub batch_bytes_max: u64,
+    /// Writes of one partition that the store refused for good and that nobody has replayed or
+    /// discarded yet. Each is held in memory, too; at the bound the partition takes no writes.
+    pub dead_letters_per_partition_max: usize,
     /// First pause after a failure of the store; doubles up to `retry_max`, with jitter.
     pub retry_min: Duration,
     /// Longest pause between tries of a failing store.
@@ -131,6 +229,7 @@ impl Default for Limits {
             pending_age_max: Duration::from_secs(60),
             batch_records_max: 1000,
             batch_bytes_max: 4 << 20,
+            dead_letters_per_partition_max: 10_000,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             session_idle: Duration::from_secs(3600),
@@ -152,6 +251,7 @@ impl Limits {
             ("state_bytes_max", self.state_bytes_max),
             ("reply_bytes_max", self.reply_bytes_max),
             ("pending_records_max", self.pending_records_max),
+            ("dead_letters_per_partition_max", self.dead_letters_per_partition_max),
             ("batch_records_max", self.batch_records_max),
             ("sessions_per_partition_max", self.sessions_per_partition_max),
         ];

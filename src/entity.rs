@@ -62,6 +62,19 @@ impl<'a> StoredState<'a> {
         StoredState { version, bytes }
     }
 
+    /// The state as an `E` of this build.
+    pub(crate) fn into_entity<E: Entity>(self) -> Result<E, DecodeError> {
+        match self.version {
+            version if version == E::VERSION => self.decode(),
+            // Only the build that wrote it can know what it means.
+            version if version > E::VERSION => Err(DecodeError::new(format!(
+                "state has version {version}, this build knows {}",
+                E::VERSION
+            ))),
+            _ => E::migrate(self),
+        }
+    }
+
     /// Version of the schema that it was written with.
     #[must_use]
     pub fn version(&self) -> u32 {
@@ -167,6 +180,7 @@ pub struct Context<'a, E: Entity> {
     now: Timestamp,
     request: Option<RequestId>,
     removed: bool,
+    passivated: bool,
 }
 
 impl<'a, E: Entity> Context<'a, E> {
@@ -175,7 +189,7 @@ impl<'a, E: Entity> Context<'a, E> {
         now: Timestamp,
         request: Option<RequestId>,
     ) -> Context<'a, E> {
-        Context { key, now, request, removed: false }
+        Context { key, now, request, removed: false, passivated: false }
     }
 
     /// The entity's key.
@@ -201,6 +215,17 @@ impl<'a, E: Entity> Context<'a, E> {
     /// it new.
     pub fn remove(&mut self) {
         self.removed = true;
+    }
+
+    /// Lets the entity leave memory once the store has its newest change and nobody may ask for an
+    /// answer of it again (unless this handler fails). The next message brings it back. Does
+    /// nothing in a grid without a store.
+    pub fn passivate(&mut self) {
+        self.passivated = true;
+    }
+
+    pub(crate) fn is_passivated(&self) -> bool {
+        self.passivated
     }
 
     pub(crate) fn is_removed(&self) -> bool {

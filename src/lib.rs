@@ -19,7 +19,7 @@ mod runtime;
 pub mod store;
 mod wire;
 
-pub use config::{EntityOptions, Limits};
+pub use config::{EntityOptions, Eviction, Limits};
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
 pub use entity::{
@@ -28,7 +28,10 @@ pub use entity::{
 pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};
 pub use fastness_macros::{Entity, Key, Message, handlers};
-pub use grid::{DeadLetter, Grid, GridBuilder, RunError, Session};
+pub use grid::{
+    DeadLetter, DeadLetterError, DeadLetterId, DeadLetters, Grid, GridBuilder, Inspection,
+    RunError, Session,
+};
 pub use key::{IntoKey, Key};
 
 pub use runtime::call::AskFuture;

@@ -43,6 +43,52 @@ const OUTCOMES: [&str; 13] = [
     "other",
 ];
 
+/// Where an entity that was asked for was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lookup {
+    /// In memory.
+    Hit,
+    /// In the store.
+    StoreHit,
+    /// Nowhere.
+    Miss,
+    /// Nowhere, and memory knew that of the store.
+    Remembered,
+}
+
+/// Why an entity is no longer in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It was not written for so long.
+    Ttl,
+    /// It was not asked for so long, and is removed.
+    Idle,
+    /// Too many entities.
+    Entities,
+    /// Too many bytes.
+    Bytes,
+    /// It was not asked for so long, and is in the store.
+    Passivated,
+    /// A handler asked for it.
+    Asked,
+}
+
+impl Lookup {
+    pub(crate) const ALL: [Lookup; 4] =
+        [Lookup::Hit, Lookup::StoreHit, Lookup::Miss, Lookup::Remembered];
+}
+
+impl Reason {
+    pub(crate) const ALL: [Reason; 6] = [
+        Reason::Ttl,
+        Reason::Idle,
+        Reason::Entities,
+        Reason::Bytes,
+        Reason::Passivated,
+        Reason::Asked,
+    ];
+}
+
 /// Nothing is pending.
 const NEVER: u64 = u64::MAX;
 
@@ -183,6 +229,10 @@ impl UnitMetrics {
     pub(crate) fn parked(&self) {
         self.grid.parked.increment(1);
     }
+
+    pub(crate) fn replayed(&self) {}
+
+    pub(crate) fn discarded(&self) {}
 
     pub(crate) fn retrying(&self) {
         self.grid.retries.increment(1);

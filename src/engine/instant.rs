@@ -51,6 +51,9 @@ impl Add<Duration> for Instant {
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// Later than any other.
+    pub(crate) const FAR: Timestamp = Timestamp(u64::MAX);
+
     /// The time `micros` microseconds after the Unix epoch.
     #[must_use]
     pub fn from_micros(micros: u64) -> Timestamp {

@@ -6,7 +6,6 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-#[allow(dead_code)] // used by the runtime's cache
 pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;

@@ -1,14 +1,19 @@
-//! What is asked of all units at once, through their mailboxes.
+//! What is asked of units beside asks, through their mailboxes.
 
+use actix::Addr;
 use tokio::sync::oneshot;
 
 use crate::engine::execution::Session;
-use crate::engine::id::SessionId;
-use crate::store;
+use crate::engine::id::{PartitionId, SessionId};
+use crate::store::{DeadLetter, Row};
 
 use super::error::{PersistError, SessionError};
-use super::processing_unit::{CloseSession, ListDeadLetters, OpenSession, Persist};
+use super::processing_unit::{
+    CloseSession, DiscardLetter, ListDeadLetters, OpenLetter, OpenSession, Persist, ProcessingUnit,
+    ReplayLetter,
+};
 use super::router::Router;
+use super::unit::{LetterId, Opened, Settled};
 
 impl Router {
     /// Opens a durable session on every partition. Returns it as each partition knows it, when all
@@ -58,15 +63,38 @@ impl Router {
         Ok(())
     }
 
-    /// All writes that the store refused for good: each entity's key, for a person, and its letter.
-    pub(crate) async fn dead_letters(
-        &self,
-    ) -> Result<Vec<(String, store::DeadLetter)>, PersistError> {
+    /// All writes that the store refused for good: each one's partition, its entity's key, for a
+    /// person, and its letter. `None` if the grid has ended, here as in what follows.
+    pub(crate) async fn dead_letters(&self) -> Option<Vec<(PartitionId, String, DeadLetter)>> {
         let mut letters = Vec::new();
-        for unit in self.units() {
-            let found = unit.send(ListDeadLetters).await;
-            letters.extend(found.map_err(|_| PersistError::Unavailable)?);
+        for (unit, partition) in self.units().iter().zip(0..) {
+            let found = unit.send(ListDeadLetters).await.ok()?;
+            let of_partition = |(shown, letter)| (PartitionId(partition), shown, letter);
+            letters.extend(found.into_iter().map(of_partition));
         }
-        Ok(letters)
+        (!self.units().is_empty()).then_some(letters)
+    }
+
+    pub(crate) async fn open_letter(&self, id: &LetterId) -> Option<Option<Opened>> {
+        let Some(unit) = self.unit(id.partition) else { return Some(None) };
+        unit.send(OpenLetter(id.clone())).await.ok()
+    }
+
+    pub(crate) async fn replay_letter(&self, id: &LetterId) -> Option<Settled> {
+        let Some(unit) = self.unit(id.partition) else { return Some(Settled::NotFound) };
+        let (done, settled) = oneshot::channel();
+        unit.do_send(ReplayLetter { id: id.clone(), done });
+        settled.await.ok()
+    }
+
+    pub(crate) async fn discard_letter(&self, id: &LetterId, row: Option<Row>) -> Option<Settled> {
+        let Some(unit) = self.unit(id.partition) else { return Some(Settled::NotFound) };
+        let (done, settled) = oneshot::channel();
+        unit.do_send(DiscardLetter { id: id.clone(), row, done });
+        settled.await.ok()
+    }
+
+    fn unit(&self, partition: PartitionId) -> Option<&Addr<ProcessingUnit>> {
+        self.units().get(usize::from(partition.0))
     }
 }

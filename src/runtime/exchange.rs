@@ -16,6 +16,9 @@ use crate::engine::id::{EntityId, PartitionId, Version};
 use crate::engine::instant::Instant;
 use crate::entity::{Context, Entity, MessageTo, Mode};
 use crate::error::AskError;
+use crate::key::Key;
+use crate::metrics::Lookup;
+use crate::store::RowKey;
 
 use super::entities::{Entities, Executed};
 use super::execution::Execution;
@@ -65,6 +68,10 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn asked_at(&self) -> Instant;
     fn deadline(&self) -> Instant;
     fn key_hash(&self, entities: &dyn Any) -> u64;
+    /// Where its entity is to be looked for.
+    fn look_up(&self, entities: &dyn Any) -> Lookup;
+    /// Its entity, as the store names it.
+    fn row_key(&self) -> RowKey;
     /// Runs it and leaves its answer with `execution`.
     fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
     /// Gives the held answer to the caller; returns its outcome's name, if the caller is there.
@@ -251,7 +258,7 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         (message, floor): (M, u64),
         execution: &mut Execution,
     ) -> (Reply<M>, (EntityId, Version)) {
-        let slot = slot.unwrap_or_else(|| entities.insert(&self.target.key));
+        let slot = slot.unwrap_or_else(|| entities.insert(&self.target.key, execution.time));
         let (time, limits) = (execution.time, execution.limits());
         let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
             let request = self.numbered.map(|numbered| numbered.request);
@@ -262,7 +269,8 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
                 None => None,
             };
             let failed = M::is_failure(&reply);
-            Ok(Executed { failed, removed: cx.is_removed(), value: (reply, encoded) })
+            let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
+            Ok(Executed { failed, removed, passivated, value: (reply, encoded) })
         });
         let (answer, outcome) = match result {
             Ok((reply, encoded)) => (Ok(reply), encoded.map(Outcome::Reply)),
@@ -302,10 +310,21 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         entities.downcast_ref::<Entities<E>>().map_or(0, |known| known.hash(&self.target.key))
     }
 
+    fn look_up(&self, entities: &dyn Any) -> Lookup {
+        let entities = entities.downcast_ref::<Entities<E>>();
+        entities.map_or(Lookup::Miss, |known| known.look_up(&self.target.key))
+    }
+
+    fn row_key(&self) -> RowKey {
+        let mut key = Vec::new();
+        self.target.key.encode(&mut key);
+        RowKey { entity_type: E::NAME.into(), key: key.into() }
+    }
+
     fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution) {
         let entities: &mut Entities<E> =
             entities.downcast_mut().expect("the kind's entities are of the ask's type");
-        let slot = entities.find(&self.target.key);
+        let slot = entities.access(&self.target.key, execution);
         let (answer, (entity, saw)) = match self.judge(entities, slot, execution) {
             Err(known) => (known, entities.seen(slot)),
             Ok(floor) => {
@@ -333,6 +352,9 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
             Some(message) => self.not_done(match refusal {
                 Refusal::Busy => AskError::Busy(message),
                 Refusal::Unavailable => AskError::Unavailable(message),
+                Refusal::Undecodable(reason) => {
+                    AskError::Undecodable { reason: reason.to_string() }
+                }
             }),
             None => {
                 let mut stage = self.stage();
@@ -351,10 +373,12 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
 }
 
 /// Why a processing unit ends an ask without running it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
     Busy,
     Unavailable,
+    /// What the store holds of the entity cannot be read.
+    Undecodable(Arc<str>),
 }
 
 fn encode_reply<M: crate::entity::Message>(

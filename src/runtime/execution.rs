@@ -10,7 +10,7 @@ use crate::config::Limits;
 use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, Position, Version};
 use crate::engine::instant::Timestamp;
-use crate::engine::replica::primary::{Answer, Change, Ticket};
+use crate::engine::replica::primary::{Answer, Change, Leaving, Ticket};
 
 use super::exchange::AnyAsk;
 use super::held::Held;
@@ -23,16 +23,19 @@ const ROW_OVERHEAD_BYTES: u64 = 128;
 #[derive(Default)]
 pub(crate) struct Batch {
     pub(crate) changes: Vec<Change>,
+    /// What leaves memory.
+    pub(crate) leaving: Vec<Leaving>,
     pub(crate) answers: Vec<Answer>,
-    /// Number of the next operation.
-    operations: u32,
+    /// For each operation, which of the changes it is part of.
+    operations: Vec<u32>,
 }
 
 impl Batch {
     pub(crate) fn clear(&mut self) {
         self.changes.clear();
+        self.leaving.clear();
         self.answers.clear();
-        self.operations = 0;
+        self.operations.clear();
     }
 }
 
@@ -79,26 +82,27 @@ impl Execution {
         &self.registry.limits
     }
 
-    /// Notes that an entity has changed. Several changes in one batch are one, the last.
-    /// `noted_at` is the entity's place in the batch if `version` is of this batch, and is kept so.
+    /// Notes that an entity, so far in `version`, has changed. Several changes in one batch are
+    /// one, the last.
     pub(crate) fn note(
         &mut self,
         entity: EntityId,
         version: Version,
-        noted_at: &mut usize,
         state_bytes: usize,
         delay: Duration,
     ) -> Version {
-        let index = self.batch.operations;
-        self.batch.operations += 1;
+        let Batch { changes, operations, .. } = &mut self.batch;
+        let index = u32::try_from(operations.len()).expect("asks are bounded far below 2^32");
         let newer = Version { position: self.position, index };
         let bytes = state_bytes as u64 + ROW_OVERHEAD_BYTES;
         let change = Change { entity, version: newer, bytes, delay };
         if version.position == self.position {
-            self.batch.changes[*noted_at] = change;
+            let at = operations[version.index as usize];
+            changes[at as usize] = change;
+            operations.push(at);
         } else {
-            *noted_at = self.batch.changes.len();
-            self.batch.changes.push(change);
+            operations.push(changes.len() as u32);
+            changes.push(change);
         }
         newer
     }

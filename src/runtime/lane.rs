@@ -14,11 +14,11 @@ use tokio::sync::{mpsc, watch};
 use super::admissions::Admissions;
 use super::clock::Clock;
 use super::exchange::{AnyAsk, Refusal};
-use super::persistence::{Persistence, Write};
+use super::persistence::{Persistence, Read, Write};
 use super::processing_unit::ProcessingUnit;
 use super::timer::Timer;
 use super::undone::quietly;
-use super::unit::Unit;
+use super::unit::{Unit, Wanted};
 
 /// Asks taken from the queue at once. Enough to make batches, few enough that timers and control
 /// messages of the thread are not kept waiting.
@@ -68,28 +68,37 @@ impl Lane {
     ) -> Option<T> {
         let mut unit = self.units[index].borrow_mut();
         let worked = quietly(|| (work(&mut unit), unit.settle()));
-        let (result, writing) = match worked {
-            Ok((result, writing)) => (Some(result), writing),
+        let (result, wanted) = match worked {
+            Ok((result, wanted)) => (Some(result), wanted),
             Err(_) => {
                 tracing::error!(partition = %unit.partition, "processing unit panicked and stops");
                 // It may be broken anywhere; whoever it cannot tell hears at the deadline.
                 let _ = quietly(|| unit.stop());
-                (None, None)
+                (None, Wanted::default())
             }
         };
         self.admissions.release(unit.partition, unit.take_answered());
         self.timer.set(index, unit.next_deadline());
-        let partition = unit.partition;
         drop(unit);
-        if let (Some(writing), Some(persistence)) = (writing, &self.persistence) {
-            tracing::trace!(%partition, records = writing.rows.records.len(), "batch is due");
-            // There are no addresses any more once the lane has ended.
-            if let Some(unit) = self.addresses.borrow().get(index).cloned() {
-                // At most one batch of each unit is outstanding, so the mailbox stays bounded.
-                persistence.do_send(Write { writing, unit });
-            }
+        if wanted.writing.is_some() || wanted.load.is_some() {
+            self.ask_store(index, wanted);
         }
         result
+    }
+
+    /// At most one batch and one load of each unit is outstanding, so the mailbox stays bounded.
+    fn ask_store(&self, index: usize, Wanted { writing, load }: Wanted) {
+        let addresses = self.addresses.borrow();
+        // There are no addresses any more once the lane has ended.
+        let (Some(unit), Some(persistence)) = (addresses.get(index), &self.persistence) else {
+            return;
+        };
+        if let Some(writing) = writing {
+            persistence.do_send(Write { writing, unit: unit.clone() });
+        }
+        if let Some(load) = load {
+            persistence.do_send(Read { load, unit: unit.clone() });
+        }
     }
 
     /// Serves asks until `stop`, then ends those that are still here.

@@ -190,6 +190,10 @@ impl Node {
         self.stop.send_replace(true);
     }
 
+    pub(crate) fn store(&self) -> Option<&dyn Store> {
+        self.store.as_deref()
+    }
+
     pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
     }
@@ -261,11 +265,13 @@ impl Seat {
 
     async fn recover_one(&self, partition: PartitionId, epoch: Epoch) -> Result<Unit, StartError> {
         let times = (self.clock.now(), self.clock.wall());
+        let partitions = self.epochs.len() as u16;
         let (recovered, epoch) = match &self.store {
             Some(store) => {
-                recovery::recover(&**store, partition, epoch, &self.registry, times).await?
+                let place = (partition, partitions);
+                recovery::recover(&**store, place, epoch, &self.registry, times).await?
             }
-            None => (recovery::empty(&self.registry, times.0, times.1), epoch),
+            None => (recovery::empty(&self.registry, partitions, times.0, times.1), epoch),
         };
         let queue = match self.store {
             Some(_) => Some(WriteBehind::new(self.queue_config(), random_u128()? as u64)),

@@ -8,12 +8,14 @@ use std::time::Duration;
 use actix::fut::ActorFutureExt;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
 
+use crate::engine::id::PartitionId;
 use crate::engine::write_behind::{BatchId, Event, Failure, Outcome};
 use crate::metrics::GridMetrics;
-use crate::store::{self, BatchOutcome, PartitionBatch, RecordOutcome, Store};
+use crate::store::{self, BatchOutcome, Loaded, PartitionBatch, RecordOutcome, RowKey, Store};
 
 use super::clock::Clock;
-use super::processing_unit::{ProcessingUnit, Written};
+use super::loading::Load;
+use super::processing_unit::{Found, ProcessingUnit, Written};
 use super::unit::Writing;
 
 /// Rows in one commit. A single partition's batch is bounded by its queue; this bounds how many of
@@ -29,6 +31,17 @@ pub(crate) struct Persistence {
     metrics: Arc<GridMetrics>,
     queue: VecDeque<Write>,
     is_writing: bool,
+    loads: Vec<Read>,
+    is_reading: bool,
+}
+
+/// Read entities of a partition, and tell its unit. Goes beside what is being written: nobody waits
+/// for the disk who only reads.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Read {
+    pub(crate) load: Load,
+    pub(crate) unit: Addr<ProcessingUnit>,
 }
 
 /// Write a partition's batch, and tell its unit.
@@ -45,7 +58,15 @@ impl Persistence {
         clock: Clock,
         metrics: Arc<GridMetrics>,
     ) -> Persistence {
-        Persistence { store, clock, metrics, queue: VecDeque::new(), is_writing: false }
+        Persistence {
+            store,
+            clock,
+            metrics,
+            queue: VecDeque::new(),
+            is_writing: false,
+            loads: Vec::new(),
+            is_reading: false,
+        }
     }
 
     /// Begins a commit of what has come in, unless one is under way.
@@ -69,6 +90,33 @@ impl Persistence {
             }
             persistence.is_writing = false;
             persistence.write_next(ctx);
+        });
+        ctx.spawn(done);
+    }
+
+    /// Begins to read what all partitions want by now, unless a read is under way.
+    fn read_next(&mut self, ctx: &mut Context<Self>) {
+        if self.is_reading || self.loads.is_empty() {
+            return;
+        }
+        self.is_reading = true;
+        let (mut units, mut keys) = (Vec::new(), Vec::new());
+        for Read { load, unit } in self.loads.drain(..) {
+            units.push((unit, load.keys.len()));
+            keys.extend(load.keys);
+        }
+        let store = Arc::clone(&self.store);
+        let read = async move {
+            let answers = load_all(&*store, &keys).await;
+            (keys, answers)
+        };
+        let done = read.into_actor(self).map(move |(keys, answers), persistence, ctx| {
+            let mut found = keys.into_iter().map(|(_, key)| key).zip(answers);
+            for (unit, count) in units {
+                unit.do_send(Found(found.by_ref().take(count).collect()));
+            }
+            persistence.is_reading = false;
+            persistence.read_next(ctx);
         });
         ctx.spawn(done);
     }
@@ -109,6 +157,27 @@ impl Handler<Write> for Persistence {
         self.queue.push_back(write);
         self.write_next(ctx);
     }
+}
+
+impl Handler<Read> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, read: Read, ctx: &mut Context<Self>) {
+        self.loads.push(read);
+        self.read_next(ctx);
+    }
+}
+
+async fn load_all(
+    store: &dyn Store,
+    keys: &[(PartitionId, RowKey)],
+) -> Vec<Result<Loaded, store::Error>> {
+    let answers = store.load(keys).await;
+    if answers.len() == keys.len() {
+        return answers;
+    }
+    let reason = format!("{} answers for {} keys", answers.len(), keys.len());
+    vec![Err(store::Error::Unavailable { reason }); keys.len()]
 }
 
 /// Writes the batches in one commit. If the store refuses them as a whole, each partition's goes

@@ -2,7 +2,7 @@
 //!
 //! Asks reach the partition through its thread's lane, not through this mailbox, which bounds
 //! nothing and starves what else runs on its thread. Control messages are few by construction:
-//! one outstanding answer of the store, one opening of a session at a time and client, and what an
+//! one outstanding answer of the store to a batch and one to a load, one opening of a session at a time and client, and what an
 //! operator asks for.
 
 use std::rc::Rc;
@@ -13,9 +13,10 @@ use tokio::sync::oneshot;
 use crate::engine::execution::Session;
 use crate::engine::id::SessionId;
 use crate::engine::write_behind;
-use crate::store;
+use crate::store::{self, Loaded, Row, RowKey};
 
 use super::lane::Lane;
+use super::unit::{LetterId, Opened, Settled};
 
 pub(crate) struct ProcessingUnit {
     lane: Rc<Lane>,
@@ -44,6 +45,20 @@ impl Handler<Written> for ProcessingUnit {
     fn handle(&mut self, Written(event): Written, _: &mut Context<Self>) {
         let now = self.lane.clock.now();
         self.lane.with_unit(self.index, |unit| unit.stored(now, event));
+    }
+}
+
+/// The store has answered what it was asked for.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Found(pub(crate) Vec<(RowKey, Result<Loaded, store::Error>)>);
+
+impl Handler<Found> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Found(answers): Found, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.loaded(now, answers));
     }
 }
 
@@ -95,6 +110,55 @@ impl Handler<Persist> for ProcessingUnit {
     fn handle(&mut self, Persist(persisted): Persist, _: &mut Context<Self>) {
         let now = self.lane.clock.now();
         self.lane.with_unit(self.index, |unit| unit.persist(now, persisted));
+    }
+}
+
+/// Show a dead letter.
+#[derive(Message)]
+#[rtype(result = "Option<Opened>")]
+pub(crate) struct OpenLetter(pub(crate) LetterId);
+
+impl Handler<OpenLetter> for ProcessingUnit {
+    type Result = Option<Opened>;
+
+    fn handle(&mut self, OpenLetter(id): OpenLetter, _: &mut Context<Self>) -> Self::Result {
+        self.lane.with_unit(self.index, |unit| unit.open_letter(&id)).flatten()
+    }
+}
+
+/// Write what a dead letter holds once more.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct ReplayLetter {
+    pub(crate) id: LetterId,
+    pub(crate) done: oneshot::Sender<Settled>,
+}
+
+impl Handler<ReplayLetter> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, ReplayLetter { id, done }: ReplayLetter, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.replay(now, &id, done));
+    }
+}
+
+/// Go back from a dead letter to the row, which is given here as the store has it.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct DiscardLetter {
+    pub(crate) id: LetterId,
+    pub(crate) row: Option<Row>,
+    pub(crate) done: oneshot::Sender<Settled>,
+}
+
+impl Handler<DiscardLetter> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, discard: DiscardLetter, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        let DiscardLetter { id, row, done } = discard;
+        self.lane.with_unit(self.index, |unit| unit.discard(now, &id, row.as_ref(), done));
     }
 }
 

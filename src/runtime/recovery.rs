@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
+
 use crate::engine::execution::{SessionLimits, Sessions};
 use crate::engine::id::{EntityId, Epoch, PartitionId};
 use crate::engine::instant::{Instant, Timestamp};
@@ -39,9 +41,14 @@ pub(crate) async fn raise_fences(
 }
 
 /// A partition without a store starts empty.
-pub(crate) fn empty(registry: &Registry, now: Instant, wall: Timestamp) -> Recovered {
+pub(crate) fn empty(
+    registry: &Registry,
+    partitions: u16,
+    now: Instant,
+    wall: Timestamp,
+) -> Recovered {
     Recovered {
-        entities: registry.make_all(),
+        entities: registry.make_all(partitions),
         session_rows: SessionRows::default(),
         sessions: Sessions::new(session_limits(registry)),
         parked: BTreeMap::new(),
@@ -50,11 +57,11 @@ pub(crate) fn empty(registry: &Registry, now: Instant, wall: Timestamp) -> Recov
     }
 }
 
-/// Reads a partition whose fence is at `epoch`. Returns what was found, and the epoch to go on
+/// Reads a partition, one of so many, whose fence is at `epoch`. Returns what was found, and the epoch to go on
 /// with: a higher one where a row (of an external writer) was not below `epoch`.
 pub(crate) async fn recover(
     store: &dyn Store,
-    partition: PartitionId,
+    (partition, partitions): (PartitionId, u16),
     epoch: Epoch,
     registry: &Registry,
     (now, wall): (Instant, Timestamp),
@@ -62,30 +69,41 @@ pub(crate) async fn recover(
     let mut restoring = Restoring {
         partition,
         registry,
+        wall,
         newest: Epoch::default(),
         time: Timestamp::default(),
-        recovered: empty(registry, now, wall),
+        recovered: empty(registry, partitions, now, wall),
         unknown: BTreeMap::new(),
     };
-    let mut after: Option<RowKey> = None;
-    loop {
-        let rows = store.scan(partition, after.as_ref(), ROWS_AT_ONCE).await?;
+    // What is only a part of the whole, once entities begin to leave memory again: which may leave
+    // depends on the sessions that are open, and no parked write may.
+    for letter in store.dead_letters(partition).await? {
+        restoring.restore_letter(&letter)?;
+    }
+    let sessions = RowKey { entity_type: SESSION_TYPE.into(), key: Bytes::new() };
+    let mut scan = Scan { store, partition, after: Some(sessions), is_over: false };
+    while let Some(rows) = scan.next().await? {
+        for row in &rows {
+            if &*row.key.entity_type != SESSION_TYPE {
+                scan.is_over = true;
+                break;
+            }
+            restoring.restore(row)?;
+        }
+    }
+    let mut scan = Scan { store, partition, after: None, is_over: false };
+    while let Some(rows) = scan.next().await? {
         for row in &rows {
             restoring.restore(row)?;
         }
-        match rows.into_iter().nth(ROWS_AT_ONCE - 1) {
-            Some(last) => after = Some(last.key),
-            None => break,
-        }
-    }
-    for letter in store.dead_letters(partition).await? {
-        restoring.restore_letter(&letter)?;
+        restoring.shed();
     }
     if let Some((name, rows)) = restoring.unknown.pop_first() {
         return Err(StartError::UnknownEntityType { name, rows });
     }
     let Restoring { mut recovered, newest, time, .. } = restoring;
     recovered.time = PartitionTime::new(now, wall, time);
+    recovered.begin(now);
     if newest < epoch {
         return Ok((recovered, epoch));
     }
@@ -93,9 +111,49 @@ pub(crate) async fn recover(
     Ok((recovered, newest.next()))
 }
 
+/// Reads a partition's rows, so many at once.
+struct Scan<'a> {
+    store: &'a dyn Store,
+    partition: PartitionId,
+    after: Option<RowKey>,
+    is_over: bool,
+}
+
+impl Scan<'_> {
+    async fn next(&mut self) -> Result<Option<Vec<Row>>, StartError> {
+        if self.is_over {
+            return Ok(None);
+        }
+        let rows = self.store.scan(self.partition, self.after.as_ref(), ROWS_AT_ONCE).await?;
+        self.is_over = rows.len() < ROWS_AT_ONCE;
+        self.after = rows.last().map(|last| last.key.clone());
+        Ok(Some(rows))
+    }
+}
+
+impl Recovered {
+    /// All is read: the partition is about to serve.
+    fn begin(&mut self, now: Instant) {
+        let Recovered { entities, session_rows, parked, time, .. } = self;
+        for entities in &mut *entities {
+            entities.started(time.at(now));
+        }
+        // A letter may be older than the row, if somebody else has written that.
+        parked.retain(|id, letter| {
+            let newest = match id.kind {
+                SESSIONS => session_rows.version(id.slot),
+                kind => entities[usize::from(kind)].version(id.slot),
+            };
+            newest <= letter.row.version
+        });
+    }
+}
+
 struct Restoring<'a> {
     partition: PartitionId,
     registry: &'a Registry,
+    /// When everything that is read counts as asked for, until all is read.
+    wall: Timestamp,
     newest: Epoch,
     time: Timestamp,
     recovered: Recovered,
@@ -110,7 +168,7 @@ impl Restoring<'_> {
             row: format!("{:?}", row.key),
             reason: format!("{error}"),
         };
-        let record = row.record.as_deref().map(|bytes| decode(row, bytes));
+        let record = row.record.as_deref().map(|bytes| read_record(row, bytes));
         let record = record.transpose().map_err(corrupt)?;
         self.newest = self.newest.max(row.version.position.epoch);
         self.time = self.time.max(record.as_ref().map_or(Timestamp::default(), |r| r.time));
@@ -127,13 +185,24 @@ impl Restoring<'_> {
             return Ok(None);
         };
         let is_removed = record.as_ref().is_none_or(|r| r.change == record::Change::Removed);
-        let id = self.recovered.entities[kind].restore(row, record).map_err(corrupt)?;
+        let id = self.recovered.entities[kind].restore(row, record, self.wall).map_err(corrupt)?;
         if is_removed {
             self.recovered.removed.insert(id);
         } else {
             self.recovered.removed.remove(&id);
         }
         Ok(Some(id))
+    }
+
+    /// Lets go what memory has no room for.
+    fn shed(&mut self) {
+        let Recovered { entities, sessions, parked, .. } = &mut self.recovered;
+        for entities in entities {
+            let mut is_held = |id: EntityId| parked.contains_key(&id);
+            while let Some(leaving) = entities.next_to_leave(sessions, &mut is_held) {
+                entities.evict(leaving);
+            }
+        }
     }
 
     fn restore_letter(&mut self, letter: &DeadLetter) -> Result<(), StartError> {
@@ -145,7 +214,10 @@ impl Restoring<'_> {
 }
 
 /// Reads a row's record, which must be what the row says it is.
-fn decode<'a>(row: &Row, bytes: &'a [u8]) -> Result<record::Record<'a>, DecodeError> {
+pub(super) fn read_record<'a>(
+    row: &Row,
+    bytes: &'a [u8],
+) -> Result<record::Record<'a>, DecodeError> {
     let record = record::decode(bytes)?;
     let found = (record.entity_type, record.key, record.version);
     if found == (&*row.key.entity_type, &*row.key.key, row.version) {

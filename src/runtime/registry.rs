@@ -2,19 +2,22 @@
 
 use std::any::TypeId;
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{EntityOptions, Limits};
 use crate::entity::Entity;
 
-use super::entities::{AnyEntities, Entities};
+use super::entities::{AnyEntities, Entities, Usage};
 
 /// One entity type.
 pub(crate) struct RegisteredType {
     type_id: TypeId,
     pub(crate) name: &'static str,
     pub(crate) options: EntityOptions,
-    make: fn(u16, EntityOptions) -> Box<dyn AnyEntities>,
+    /// What its entities take in memory, all partitions together.
+    usage: Arc<Usage>,
+    make: fn(u16, EntityOptions, Arc<Usage>, u16) -> Box<dyn AnyEntities>,
 }
 
 /// The entity types of a grid, and its bounds.
@@ -49,6 +52,7 @@ impl Registry {
             type_id: TypeId::of::<E>(),
             name: E::NAME,
             options,
+            usage: Arc::default(),
             make: make::<E>,
         });
         true
@@ -68,14 +72,20 @@ impl Registry {
         self.kinds.iter().map(|kind| kind.name).collect()
     }
 
-    /// Room for the entities of one partition, type by type.
-    pub(crate) fn make_all(&self) -> Vec<Box<dyn AnyEntities>> {
-        let make =
-            |(index, kind): (usize, &RegisteredType)| (kind.make)(index as u16, kind.options);
+    /// Room for the entities of one partition of so many, type by type.
+    pub(crate) fn make_all(&self, partitions: u16) -> Vec<Box<dyn AnyEntities>> {
+        let make = |(index, kind): (usize, &RegisteredType)| {
+            (kind.make)(index as u16, kind.options, Arc::clone(&kind.usage), partitions)
+        };
         self.kinds.iter().enumerate().map(make).collect()
     }
 }
 
-fn make<E: Entity>(index: u16, options: EntityOptions) -> Box<dyn AnyEntities> {
-    Box::new(Entities::<E>::new(index, options))
+fn make<E: Entity>(
+    index: u16,
+    options: EntityOptions,
+    usage: Arc<Usage>,
+    partitions: u16,
+) -> Box<dyn AnyEntities> {
+    Box::new(Entities::<E>::new(index, options, usage, partitions))
 }

@@ -29,13 +29,13 @@ const SCHEMA: u32 = 1;
 pub(crate) struct SessionRows {
     slots: Slab<Slot>,
     by_session: BTreeMap<SessionId, u32>,
+    orphans: Vec<SessionId>,
 }
 
 struct Slot {
     session: SessionId,
     version: Version,
     time: Timestamp,
-    noted_at: usize,
     /// The floor in its newest row.
     written_floor: u64,
 }
@@ -58,8 +58,15 @@ impl SessionRows {
         let slot = self.insert(session);
         let known = &mut self.slots[slot as usize];
         let id = EntityId { kind: SESSIONS, slot };
-        known.version = execution.note(id, known.version, &mut known.noted_at, 64, delay);
+        known.version = execution.note(id, known.version, 64, delay);
         known.time = execution.time;
+    }
+
+    /// Notes a session's row in the batch once more.
+    pub(crate) fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version {
+        let session = self.slots[slot as usize].session;
+        self.note(session, Duration::ZERO, execution);
+        self.slots[slot as usize].version
     }
 
     pub(crate) fn seen(&self, session: SessionId) -> (EntityId, Version) {
@@ -70,6 +77,10 @@ impl SessionRows {
             }
             None => (EntityId { kind: SESSIONS, slot: u32::MAX }, Version::default()),
         }
+    }
+
+    pub(crate) fn version(&self, slot: u32) -> Version {
+        self.slots[slot as usize].version
     }
 
     /// The session's newest change as a row; a closed session is a deletion.
@@ -89,14 +100,15 @@ impl SessionRows {
             let change = Change::State(SCHEMA, Bin(&bytes));
             let answers = Answers::new();
             let (version, time) = (slot.version, slot.time);
-            record::encode(SESSION_TYPE, &key, version, time, &change, &answers).into()
+            record::encode(SESSION_TYPE, &key, version, time, &change, &answers, None).into()
         });
         let key = RowKey { entity_type: SESSION_TYPE.into(), key };
         Row { key, version: slot.version, record }
     }
 
     /// Takes in what the store holds of a session, unless something newer is there. No record is
-    /// its end.
+    /// its end. A session that is not durable was of a process that is gone: nobody has its id any
+    /// more, and it is to be closed.
     pub(crate) fn restore(
         &mut self,
         row: &Row,
@@ -125,8 +137,21 @@ impl SessionRows {
         let opening = Position { epoch: Epoch(state.opening.0), seq: Seq(state.opening.1) };
         let State { floor, durable, used_at, .. } = state;
         let stored_floor = floor;
-        sessions.restore(session, Session { opening, floor, stored_floor, durable, used_at });
+        if durable {
+            sessions.restore(session, Session { opening, floor, stored_floor, durable, used_at });
+        } else {
+            self.orphans.push(session);
+        }
         Ok(id)
+    }
+
+    /// Sessions that ended with the process that opened them, and whose rows are still there.
+    pub(crate) fn take_orphans(&mut self) -> Vec<SessionId> {
+        std::mem::take(&mut self.orphans)
+    }
+
+    pub(crate) fn has_orphans(&self) -> bool {
+        !self.orphans.is_empty()
     }
 
     /// The store has a session's newest row: its floor counts, and a closed one is forgotten.
@@ -149,8 +174,7 @@ impl SessionRows {
     fn insert(&mut self, session: SessionId) -> u32 {
         *self.by_session.entry(session).or_insert_with(|| {
             let (version, time) = (Version::default(), Timestamp::default());
-            let slot =
-                self.slots.insert(Slot { session, version, time, noted_at: 0, written_floor: 0 });
+            let slot = self.slots.insert(Slot { session, version, time, written_floor: 0 });
             u32::try_from(slot).expect("sessions are bounded far below 2^32")
         })
     }

@@ -34,6 +34,7 @@
 mod claims;
 mod endings;
 mod letters;
+mod loads;
 mod partitions;
 mod scans;
 mod sizes;
@@ -110,6 +111,11 @@ cases! {
         a_newer_or_equal_record_removes_the_dead_letter,
         an_older_record_keeps_the_dead_letter,
         a_dead_letter_may_be_of_a_removal;
+    loads:
+        what_is_stored_is_loaded,
+        a_load_brings_row_and_dead_letter,
+        loads_are_of_one_partition_and_type,
+        values_of_every_size_are_loaded;
     sizes:
         values_of_every_size_are_kept,
         large_values_are_replaced_and_deleted,

@@ -8,7 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use super::{
-    BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, RecordOutcome, Row, RowKey, Store,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, RecordOutcome, Row, RowKey,
+    Store,
 };
 use crate::engine::id::{Epoch, PartitionId};
 
@@ -107,6 +108,16 @@ impl Store for MemoryStore {
         let of_partition = contents.rows.iter().filter(|((of, _), _)| *of == partition);
         let following = of_partition.filter(|((_, key), _)| after.is_none_or(|after| key > after));
         Ok(following.map(|(_, row)| row.clone()).take(rows_max).collect())
+    }
+
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        let load = |key: &(PartitionId, RowKey)| {
+            let contents = self.contents()?;
+            let row = contents.rows.get(key).cloned();
+            let dead_letter = contents.dead_letters.get(key).cloned();
+            Ok(Loaded { row, dead_letter })
+        };
+        keys.iter().map(load).collect()
     }
 
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error> {

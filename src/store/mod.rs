@@ -27,7 +27,8 @@ pub use sled::SledStore;
 ///
 /// A grid calls [`claim`](Store::claim), then [`raise_fences`](Store::raise_fences), then
 /// [`scan`](Store::scan) and [`dead_letters`](Store::dead_letters) of each partition; from then on
-/// [`write`](Store::write), from one task at a time; at the end [`close`](Store::close).
+/// [`write`](Store::write), from one task at a time, and beside it [`load`](Store::load), from one
+/// task at a time and, for dead letters, from others; at the end [`close`](Store::close).
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Makes this the store of the grid that `row` describes, durably, if it is nobody's yet.
@@ -49,6 +50,15 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&RowKey>,
         rows_max: usize,
     ) -> Result<Vec<Row>, Error>;
+
+    /// The rows and dead letters of some entities, one answer for each, in the same order; the same
+    /// key may come twice. Holds everything that a [`write`](Store::write) had stored before the
+    /// call. Called beside a `write` that is under way, and then sees of that all or nothing of
+    /// each key.
+    ///
+    /// # Errors
+    /// For each key on its own: what is damaged is an [`Error::Corrupt`] of its key.
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>>;
 
     /// All dead letters of a partition, ascending by key. Of a key's row and dead letter, the newer
     /// one is what the grid goes on with.
@@ -127,6 +137,15 @@ pub struct DeadLetter {
     pub attempts: u32,
     /// Partition time at which it was parked.
     pub parked_at: Timestamp,
+}
+
+/// What a store holds of one entity.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// Its row, if there is one.
+    pub row: Option<Row>,
+    /// Its dead letter, if there is one.
+    pub dead_letter: Option<DeadLetter>,
 }
 
 /// What one partition wants written.

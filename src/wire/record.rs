@@ -15,7 +15,7 @@
 //!                  change: {state: [schema, bin]} | "removed" | {changes: [bin, …]},
 //!                  sessions: [{session: bin 16, opening: [epoch, seq], floor: uint,
 //!                              answers: [[number, message, outcome], …]}, …],
-//!                  outbox: [], reminders: [], expires_at: nil }
+//!                  outbox: [], reminders: [], expires_at: uint (partition time) | nil }
 //! ```
 
 use std::collections::VecDeque;
@@ -59,6 +59,8 @@ pub(crate) struct Record<'a> {
     pub(crate) change: Change<'a>,
     /// Answers that sessions may still ask for again.
     pub(crate) answers: Answers,
+    /// Partition time at which the entity is gone.
+    pub(crate) expires_at: Option<Timestamp>,
 }
 
 /// Bytes, written as MessagePack `bin`.
@@ -76,6 +78,7 @@ pub(crate) fn encode(
     time: Timestamp,
     change: &Change<'_>,
     answers: &Answers,
+    expires_at: Option<Timestamp>,
 ) -> Vec<u8> {
     let mut out = Vec::with_capacity(BODY_AT + 64 + key.len() + change.len());
     out.extend_from_slice(&MAGIC);
@@ -92,7 +95,7 @@ pub(crate) fn encode(
         sessions: answers.sessions().map(SessionOut::from).collect(),
         outbox: [],
         reminders: [],
-        expires_at: None,
+        expires_at,
     };
     crate::codec::encode_into(&body, &mut out).expect("every part of a record has an encoding");
     let crc = crc32fast::hash(&out[VERSION_AT..]);
@@ -115,6 +118,7 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         time: body.time,
         change: body.change,
         answers: body.sessions.into_iter().map(SessionAnswers::from).collect(),
+        expires_at: body.expires_at,
     })
 }
 
@@ -192,8 +196,7 @@ struct BodyIn<'a> {
     _outbox: [(); 0],
     #[serde(rename = "reminders")]
     _reminders: [(); 0],
-    #[serde(rename = "expires_at")]
-    _expires_at: (),
+    expires_at: Option<Timestamp>,
 }
 
 #[derive(Serialize)]
@@ -314,7 +317,8 @@ mod tests {
 
     fn golden(change: &Change<'_>, answers: &Answers) -> Vec<u8> {
         let version = Version::new(2, 10, 1);
-        encode("cart", b"alice\0\0", version, Timestamp::from_micros(1_000_000), change, answers)
+        let time = Timestamp::from_micros(1_000_000);
+        encode("cart", b"alice\0\0", version, time, change, answers, None)
     }
 
     /// What is stored must be readable for ever: if one of these fails, it is the code that is

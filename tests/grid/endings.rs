@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use fastness::{AskError, LeaveError, Limits, PersistError, SessionError, StartError};
+use fastness::{
+    AskError, DeadLetterError, LeaveError, Limits, PersistError, SessionError, StartError,
+};
 
 use crate::entities::{Counter, CounterAdd, Gate, Ledger, gates};
 use crate::faulty_store::FaultyStore;
@@ -22,7 +24,7 @@ async fn leaving_drains_and_leaving_twice_is_leaving_once() {
     assert!(matches!(error, AskError::Unavailable(CounterAdd { by: 1 })), "{error:?}");
     assert_eq!(grid.persisted().await, Err(PersistError::Unavailable));
     assert_eq!(grid.session("late").await.unwrap_err(), SessionError::Unavailable);
-    assert_eq!(grid.dead_letters().await.unwrap_err(), PersistError::Unavailable);
+    assert_eq!(grid.dead_letters().list().await.unwrap_err(), DeadLetterError::Unavailable);
 
     // The store was closed: it can be opened again at once.
     let grid = stored(&store).start().await.unwrap();

@@ -29,6 +29,12 @@ impl Counter {
         self.value
     }
 
+    /// Asks to leave memory.
+    pub(crate) fn rest(&mut self, cx: &mut Context<Self>) -> u64 {
+        cx.passivate();
+        self.value
+    }
+
     #[read]
     pub(crate) fn value(&self) -> u64 {
         self.value

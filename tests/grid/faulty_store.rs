@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use fastness::store::{
-    BatchOutcome, DeadLetter, Error, GridRow, MemoryStore, PartitionBatch, RecordOutcome, Row,
-    RowKey, Store,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, MemoryStore, PartitionBatch, RecordOutcome,
+    Row, RowKey, Store,
 };
 use fastness::{Epoch, PartitionId};
 use tokio::sync::watch;
@@ -26,6 +26,14 @@ pub(crate) struct Faults {
     /// Calls of `write` so far, and the rows in them.
     pub(crate) writes: AtomicUsize,
     pub(crate) rows: AtomicUsize,
+    /// Every load fails.
+    pub(crate) loads_fail: AtomicBool,
+    /// Loads wait while this is false.
+    pub(crate) loads_open: watch::Sender<bool>,
+    /// Keys that were asked for so far.
+    pub(crate) loads: AtomicUsize,
+    /// Such keys are damaged.
+    pub(crate) damaged: Mutex<Box<dyn Fn(&RowKey) -> bool + Send>>,
 }
 
 #[derive(Clone)]
@@ -43,6 +51,10 @@ impl FaultyStore {
             is_open: watch::channel(true).0,
             writes: AtomicUsize::new(0),
             rows: AtomicUsize::new(0),
+            loads_fail: AtomicBool::new(false),
+            loads_open: watch::channel(true).0,
+            loads: AtomicUsize::new(0),
+            damaged: Mutex::new(Box::new(|_| false)),
         };
         FaultyStore { inner: MemoryStore::new(), faults: Arc::new(faults) }
     }
@@ -56,6 +68,10 @@ impl FaultyStore {
 impl Faults {
     pub(crate) fn set_down(&self, is_down: bool) {
         self.is_down.store(is_down, Ordering::SeqCst);
+    }
+
+    pub(crate) fn loads(&self) -> usize {
+        self.loads.load(Ordering::SeqCst)
     }
 
     pub(crate) fn writes(&self) -> usize {
@@ -80,6 +96,22 @@ impl Store for FaultyStore {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error> {
         self.inner.scan(partition, after, rows_max).await
+    }
+
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        let faults = &self.faults;
+        let _ = faults.loads_open.subscribe().wait_for(|is_open| *is_open).await;
+        faults.loads.fetch_add(keys.len(), Ordering::SeqCst);
+        if faults.loads_fail.load(Ordering::SeqCst) {
+            return vec![Err(Error::Unavailable { reason: "down".to_owned() }); keys.len()];
+        }
+        let mut loaded = self.inner.load(keys).await;
+        for ((_, key), loaded) in keys.iter().zip(&mut loaded) {
+            if faults.damaged.lock().unwrap()(key) {
+                *loaded = Err(Error::Corrupt { what: "for the test".to_owned() });
+            }
+        }
+        loaded
     }
 
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error> {

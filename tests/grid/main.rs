@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used)] // a test that fails may panic anywhere
 
 mod asks;
+mod cache;
+mod dead_letters;
 mod durability;
 mod endings;
 mod entities;

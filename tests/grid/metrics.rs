@@ -57,7 +57,7 @@ fn asks_pending_writes_retries_dead_letters_and_panics_are_counted() {
         store.faults.set_down(false);
         *store.faults.refused.lock().unwrap() = Box::new(|row| &*row.key.entity_type == "ledger");
         grid.entity::<Ledger>(1).enter().await.unwrap();
-        while_pending = Some(grid.dead_letters().await.unwrap().len());
+        while_pending = Some(grid.dead_letters().list().await.unwrap().len());
         grid.leave().await.unwrap();
     });
     assert_eq!(while_pending, Some(1));

@@ -27,7 +27,7 @@ async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored
     let grid = stored(&store).start().await.unwrap();
     add_to_many(&grid, 10_000).await;
     grid.persisted().await.unwrap();
-    let letters = grid.dead_letters().await.unwrap();
+    let letters = grid.dead_letters().list().await.unwrap();
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!((letters[0].entity_type.as_str(), letters[0].key.as_str()), ("counter", "4711"));
     assert!(letters[0].reason.contains("a poisoned record"), "{letters:?}");
@@ -36,7 +36,7 @@ async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored
 
     // It is durable, listed after a restart, and what readers see.
     let grid = stored(&store.crash()).start().await.unwrap();
-    assert_eq!(grid.dead_letters().await.unwrap(), letters);
+    assert_eq!(grid.dead_letters().list().await.unwrap(), letters);
     for key in [0, 4710, 4711, 4712, 9999] {
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 1, "counter {key}");
     }
@@ -44,10 +44,10 @@ async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored
     *store.faults.poison.lock().unwrap() = Box::new(|_| false);
     grid.entity::<Counter>(4711).add(1).await.unwrap();
     grid.persisted().await.unwrap();
-    assert_eq!(grid.dead_letters().await.unwrap(), []);
+    assert_eq!(grid.dead_letters().list().await.unwrap(), []);
     drop(grid);
     let grid = stored(&store.crash()).start().await.unwrap();
-    assert_eq!(grid.dead_letters().await.unwrap(), []);
+    assert_eq!(grid.dead_letters().list().await.unwrap(), []);
     assert_eq!(grid.entity::<Counter>(4711).value().await.unwrap(), 2);
 }
 
@@ -58,7 +58,7 @@ async fn a_record_refused_by_name_is_parked_without_bisecting() {
     let grid = stored(&store).start().await.unwrap();
     // Written through: acknowledged when the dead letter is durable.
     assert_eq!(grid.entity::<Ledger>(3).enter().await.unwrap(), 1);
-    assert_eq!(grid.dead_letters().await.unwrap().len(), 1);
+    assert_eq!(grid.dead_letters().list().await.unwrap().len(), 1);
     drop(grid);
     let grid = stored(&store.crash()).start().await.unwrap();
     assert_eq!(grid.entity::<Ledger>(3).entries().await.unwrap(), 1);
@@ -79,14 +79,14 @@ async fn a_refused_deletion_is_parked_and_stays_a_deletion() {
     *store.faults.refused.lock().unwrap() = Box::new(|row| is_key(row, "counter", 3));
     ask(&grid).remove().await.unwrap();
     grid.persisted().await.unwrap();
-    let letters = grid.dead_letters().await.unwrap();
+    let letters = grid.dead_letters().list().await.unwrap();
     assert_eq!(letters.len(), 1);
     drop(grid);
     let grid = start(store.crash()).await;
-    assert_eq!(grid.dead_letters().await.unwrap(), letters);
+    assert_eq!(grid.dead_letters().list().await.unwrap(), letters);
     assert_eq!(ask(&grid).value().await.unwrap(), 0);
     *store.faults.refused.lock().unwrap() = Box::new(|_| false);
     assert_eq!(ask(&grid).add(1).await.unwrap(), 1);
     grid.persisted().await.unwrap();
-    assert_eq!(grid.dead_letters().await.unwrap(), []);
+    assert_eq!(grid.dead_letters().list().await.unwrap(), []);
 }

@@ -6,11 +6,11 @@
 use std::fs;
 use std::path::Path;
 
-use fastness::store::{Error, Row, Store};
+use fastness::store::{Error, Row, SledStore, Store};
 
 use crate::block_on;
-use crate::places::{InDirectory, open_unlocked};
-use crate::rows::{Random, grid_row, row, rows, write};
+use crate::places::InDirectory;
+use crate::rows::{PARTITION, Random, grid_row, row, rows, write};
 
 #[test]
 fn a_flipped_bit_never_loses_a_row_silently() {
@@ -64,6 +64,27 @@ fn a_damaged_value_is_corrupt() {
 }
 
 #[test]
+fn a_damaged_row_costs_only_whoever_loads_it() {
+    let sound = Sound::new();
+    alter(&sound.place.path(), |tree| {
+        let (key, value) = tree.scan_prefix(b"R").nth(7).unwrap().unwrap();
+        let mut damaged = value.to_vec();
+        damaged[value.len() / 2] ^= 1;
+        tree.insert(key, damaged).unwrap();
+    });
+    let store = SledStore::open(sound.place.path()).unwrap();
+    let keys: Vec<_> = sound.rows.iter().map(|row| (PARTITION, row.key.clone())).collect();
+    let loaded = block_on(store.load(&keys));
+    for (row, loaded) in sound.rows.iter().zip(&loaded) {
+        match loaded {
+            Ok(found) => assert_eq!(found.row.as_ref(), Some(row)),
+            Err(error) => assert!(matches!(error, Error::Corrupt { .. }), "{error:?}"),
+        }
+    }
+    assert_eq!(loaded.iter().filter(|loaded| loaded.is_err()).count(), 1);
+}
+
+#[test]
 fn a_lost_chunk_or_row_is_corrupt() {
     for prefix in [b"R", b"r"] {
         let sound = Sound::new();
@@ -104,7 +125,7 @@ impl Sound {
             format!("value {number} ").repeat(words)
         };
         let rows: Vec<Row> = (0..200).map(|number| row(number, 1, value(number))).collect();
-        let store = open_unlocked(&place.path()).unwrap();
+        let store = SledStore::open(&place.path()).unwrap();
         block_on(async {
             store.claim(&grid_row()).await.unwrap();
             for part in rows.chunks(20) {
@@ -146,7 +167,7 @@ impl Sound {
 }
 
 fn read(directory: &Path) -> Result<Vec<Row>, Error> {
-    let store = open_unlocked(directory)?;
+    let store = SledStore::open(directory)?;
     block_on(async {
         store.claim(&grid_row()).await?;
         let rows = rows(&store).await;

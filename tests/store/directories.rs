@@ -7,7 +7,7 @@ use fastness::store::{Error, SledStore, Store};
 
 use crate::block_on;
 use crate::mounts::Tmpfs;
-use crate::places::{InDirectory, open_unlocked};
+use crate::places::InDirectory;
 use crate::rows::{grid_row, row, rows, write};
 
 #[test]
@@ -34,11 +34,11 @@ fn a_directory_in_use_is_locked() {
 fn a_dropped_store_unlocks_its_directory() {
     let place = InDirectory::new();
     for seq in 1..10 {
-        let store = open_unlocked(&place.path()).unwrap();
+        let store = SledStore::open(&place.path()).unwrap();
         block_on(write(&store, vec![row(1, seq, "x")])).unwrap();
         drop(store);
     }
-    let store = open_unlocked(&place.path()).unwrap();
+    let store = SledStore::open(&place.path()).unwrap();
     assert_eq!(block_on(rows(&store)), Ok(vec![row(1, 9, "x")]));
 }
 

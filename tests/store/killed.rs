@@ -9,7 +9,7 @@ use fastness::PartitionId;
 use fastness::store::{BatchOutcome, PartitionBatch, Row, SledStore, Store};
 
 use crate::block_on;
-use crate::places::{InDirectory, open_unlocked};
+use crate::places::InDirectory;
 use crate::rows::{Random, batch, grid_row, row};
 
 const DIRECTORY: &str = "FASTNESS_TEST_KILLED_DIRECTORY";
@@ -48,7 +48,7 @@ fn what_a_killed_process_acknowledged_is_there() {
 
 /// What the store has: one write whole, not older than the one acknowledged last.
 fn check(directory: &Path, acknowledged: u64) -> u64 {
-    let store = open_unlocked(directory).expect("a kill damages nothing");
+    let store = SledStore::open(directory).expect("a kill damages nothing");
     block_on(async {
         store.claim(&grid_row()).await.unwrap();
         let mut found = Vec::new();

@@ -1,10 +1,10 @@
 //! Where the stores under test are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use async_trait::async_trait;
 use fastness::store::conformance::Place;
-use fastness::store::{Error, MemoryStore, SledStore, Store};
+use fastness::store::{MemoryStore, SledStore, Store};
 
 #[derive(Default)]
 pub(crate) struct InMemory(Option<MemoryStore>);
@@ -34,17 +34,6 @@ impl InDirectory {
 #[async_trait]
 impl Place for InDirectory {
     async fn open(&mut self) -> Box<dyn Store> {
-        Box::new(open_unlocked(&self.path()).expect("the directory is a sound store's"))
-    }
-}
-
-/// Opens the store as soon as the handle before has let go of it: one that was dropped does so on
-/// its own thread.
-pub(crate) fn open_unlocked(directory: &Path) -> Result<SledStore, Error> {
-    loop {
-        match SledStore::open(directory) {
-            Err(Error::Locked { .. }) => std::thread::yield_now(),
-            opened => return opened,
-        }
+        Box::new(SledStore::open(self.path()).expect("the directory is a sound store's"))
     }
 }

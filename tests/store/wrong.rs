@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use async_trait::async_trait;
 use fastness::store::conformance::{CASES, Place, run_case};
 use fastness::store::{
-    BatchOutcome, DeadLetter, Error, GridRow, MemoryStore, PartitionBatch, RecordOutcome, Row,
-    RowKey, Store,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, MemoryStore, PartitionBatch, RecordOutcome,
+    Row, RowKey, Store,
 };
 use fastness::{Epoch, PartitionId, Version};
 
@@ -41,6 +41,10 @@ enum Wrong {
     OlderRecordRemovesDeadLetter,
     LargeValuesAreCut,
     KeysEndAtZero,
+    LoadsAreOfAnyPartition,
+    LoadsForgetDeadLetters,
+    LoadsAreOutOfOrder,
+    LargeLoadsAreCut,
     WritesAreLostInACrash,
     ClosedStoreAnswers,
     SecondCloseFails,
@@ -69,6 +73,10 @@ const FOUND_BY: &[(Wrong, &str)] = &[
     (Wrong::OlderRecordRemovesDeadLetter, "an_older_record_keeps_the_dead_letter"),
     (Wrong::LargeValuesAreCut, "values_of_every_size_are_kept"),
     (Wrong::KeysEndAtZero, "keys_are_any_bytes"),
+    (Wrong::LoadsAreOfAnyPartition, "loads_are_of_one_partition_and_type"),
+    (Wrong::LoadsForgetDeadLetters, "a_load_brings_row_and_dead_letter"),
+    (Wrong::LoadsAreOutOfOrder, "what_is_stored_is_loaded"),
+    (Wrong::LargeLoadsAreCut, "values_of_every_size_are_loaded"),
     (Wrong::WritesAreLostInACrash, "everything_survives_a_crash"),
     (Wrong::ClosedStoreAnswers, "calls_after_a_close_fail"),
     (Wrong::SecondCloseFails, "a_second_close_does_nothing"),
@@ -257,6 +265,27 @@ impl Store for WrongStore {
             _ => {}
         }
         Ok(rows)
+    }
+
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        let mut keys: Vec<_> =
+            keys.iter().map(|(of, key)| (self.partition(*of), key.clone())).collect();
+        if self.is(Wrong::LoadsAreOfAnyPartition) {
+            keys.iter_mut().for_each(|(of, _)| *of = PartitionId(of.0 & !15 | 7));
+        }
+        let mut loaded = self.inner.load(&keys).await;
+        match self.wrong {
+            Wrong::LoadsAreOutOfOrder => loaded.reverse(),
+            Wrong::LoadsForgetDeadLetters => {
+                loaded.iter_mut().flatten().for_each(|loaded| loaded.dead_letter = None);
+            }
+            Wrong::LargeLoadsAreCut => {
+                let rows = loaded.iter_mut().flatten().filter_map(|loaded| loaded.row.as_mut());
+                rows.filter_map(|row| row.record.as_mut()).for_each(|it| it.truncate(1 << 20));
+            }
+            _ => {}
+        }
+        loaded
     }
 
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error> {

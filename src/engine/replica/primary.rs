@@ -24,6 +24,15 @@ pub(crate) struct Change {
     pub delay: Duration,
 }
 
+/// An entity that leaves memory; its newest version is in the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Leaving {
+    /// The entity.
+    pub entity: EntityId,
+    /// The version that it leaves in: if it has changed meanwhile, it stays.
+    pub version: Version,
+}
+
 /// A held answer, by the number that the shell gave it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Ticket(pub u32);
@@ -45,10 +54,12 @@ pub(crate) struct Answer {
 #[derive(Debug)]
 pub(crate) enum Event<'a> {
     /// A batch of handlers has run. At most one change of each entity, and every change carries
-    /// the next position. A batch without changes takes no position.
+    /// the next position. A batch in which nothing changes or leaves takes no position.
     Executed {
         /// What they changed.
         changes: &'a [Change],
+        /// What leaves memory after that: a part of the record, so that every copy evicts alike.
+        leaving: &'a [Leaving],
         /// What they want to say, in the order in which they ran.
         answers: &'a [Answer],
     },
@@ -68,6 +79,8 @@ pub(crate) enum Event<'a> {
 pub(crate) enum Effect {
     /// Offer a committed change to the write-behind queue.
     Committed(Change),
+    /// Every copy knows that the entity leaves memory: forget it, if it has not changed since.
+    Evict(Leaving),
     /// Give the answer to its caller.
     Release(Ticket),
     /// Tell the caller that nobody knows; the answer may not be given.
@@ -85,6 +98,8 @@ pub(crate) struct Primary {
     committed: Seq,
     /// Changes above the commit point, ascending.
     uncommitted: VecDeque<Change>,
+    /// Evictions above the commit point, ascending.
+    leaving: VecDeque<(Seq, Leaving)>,
     /// Answers that wait for a commit, ascending by what they wait for.
     awaiting_commit: VecDeque<(Seq, Answer)>,
     /// Write-through entities whose newest committed version the store does not hold yet.
@@ -111,6 +126,7 @@ impl Primary {
             me,
             committed: Seq(0),
             uncommitted: VecDeque::new(),
+            leaving: VecDeque::new(),
             awaiting_commit: VecDeque::new(),
             unstored: BTreeMap::new(),
             fenced: false,
@@ -144,7 +160,9 @@ impl Primary {
     /// Takes in an event and appends what is to be done, in order.
     pub(crate) fn step(&mut self, event: Event<'_>, effects: &mut Vec<Effect>) {
         match event {
-            Event::Executed { changes, answers } => self.executed(changes, answers, effects),
+            Event::Executed { changes, leaving, answers } => {
+                self.executed(changes, leaving, answers, effects);
+            }
             Event::Stored { entity, version } => self.stored(entity, version, effects),
             Event::Fenced => self.fence(effects),
         }
@@ -152,16 +170,23 @@ impl Primary {
         debug_assert!(self.committed <= self.last);
     }
 
-    fn executed(&mut self, changes: &[Change], answers: &[Answer], effects: &mut Vec<Effect>) {
+    fn executed(
+        &mut self,
+        changes: &[Change],
+        leaving: &[Leaving],
+        answers: &[Answer],
+        effects: &mut Vec<Effect>,
+    ) {
         if self.fenced {
             effects.extend(answers.iter().map(|answer| Effect::Abandon(answer.ticket)));
             return;
         }
-        if !changes.is_empty() {
+        if !changes.is_empty() || !leaving.is_empty() {
             let position = self.next_position();
             debug_assert!(changes.iter().all(|change| change.version.position == position));
             self.last = position.seq;
             self.uncommitted.extend(changes);
+            self.leaving.extend(leaving.iter().map(|leaving| (position.seq, *leaving)));
         }
         for answer in answers {
             // What was seen in an older epoch was recovered, and so is committed.
@@ -200,6 +225,9 @@ impl Primary {
             }
             effects.push(Effect::Committed(change));
         }
+        while let Some((_, leaving)) = self.leaving.pop_front_if(|(seq, _)| *seq <= committed) {
+            effects.push(Effect::Evict(leaving));
+        }
         while let Some((_, answer)) =
             self.awaiting_commit.pop_front_if(|(seq, _)| *seq <= committed)
         {
@@ -226,6 +254,7 @@ impl Primary {
     fn fence(&mut self, effects: &mut Vec<Effect>) {
         self.fenced = true;
         self.uncommitted.clear();
+        self.leaving.clear();
         let waiting = self.awaiting_commit.drain(..).map(|(_, answer)| answer.ticket);
         effects.extend(waiting.map(Effect::Abandon));
         for (_, unstored) in std::mem::take(&mut self.unstored) {
@@ -255,7 +284,7 @@ mod tests {
 
     fn execute(primary: &mut Primary, changes: &[Change], answers: &[Answer]) -> Vec<Effect> {
         let mut effects = Vec::new();
-        primary.step(Event::Executed { changes, answers }, &mut effects);
+        primary.step(Event::Executed { changes, leaving: &[], answers }, &mut effects);
         effects
     }
 
@@ -277,6 +306,19 @@ mod tests {
         let mut primary = primary();
         execute(&mut primary, &[], &[answer(1, Version::default(), true)]);
         assert_eq!(primary.next_position().seq, Seq(1));
+    }
+
+    #[test]
+    fn an_eviction_is_a_record_of_its_own() {
+        let mut primary = primary();
+        let change = change(&primary, Duration::from_secs(1));
+        execute(&mut primary, &[change], &[]);
+        let leaving = Leaving { entity: ENTITY, version: change.version };
+        let mut effects = Vec::new();
+        let event = Event::Executed { changes: &[], leaving: &[leaving], answers: &[] };
+        primary.step(event, &mut effects);
+        assert_eq!(effects, [Effect::Evict(leaving)]);
+        assert_eq!((primary.committed(), primary.next_position().seq), (Seq(2), Seq(3)));
     }
 
     #[test]

@@ -282,7 +282,7 @@ impl Unit {
         let changes = std::mem::take(&mut self.changes);
         let answers = std::mem::take(&mut self.answers);
         self.operations = 0;
-        let event = primary::Event::Executed { changes: &changes, answers: &answers };
+        let event = primary::Event::Executed { changes: &changes, leaving: &[], answers: &answers };
         self.primary.step(event, &mut effects);
         self.perform(effects);
     }
@@ -291,6 +291,7 @@ impl Unit {
         for effect in effects {
             match effect {
                 primary::Effect::Committed(change) => self.committed(change),
+                primary::Effect::Evict(_) => (), // simulated counters stay in memory
                 primary::Effect::Release(ticket) => {
                     self.deeds.extend(self.held.remove(&ticket).map(|held| match held {
                         Held::Ask(ask, reply, saw) => Deed::Answered { ask, reply, saw },

@@ -17,6 +17,11 @@ pub(crate) enum Event {
     /// order of their versions. Only takes note: what is due then is written by the next event of
     /// another kind, so that changes made together are written together.
     Changed(Change),
+    /// Everything up to here is committed, and what the store is to have of it was offered.
+    Passed {
+        /// The commit point.
+        seq: Seq,
+    },
     /// Everything that is pending is due at once.
     Flush,
     /// The store has done a batch: one outcome for each entry, in the same order.

@@ -139,6 +139,12 @@ impl WriteBehind {
         self.persisted
     }
 
+    /// Whether the store does not hold the entity in its newest version yet.
+    #[must_use]
+    pub(crate) fn is_pending(&self, entity: EntityId) -> bool {
+        self.pending.contains(entity)
+    }
+
     /// How many entities are pending.
     #[must_use]
     pub(crate) fn pending_records(&self) -> usize {
@@ -167,6 +173,10 @@ impl WriteBehind {
             Event::Changed(change) => {
                 self.pending.change(now, change)?;
                 self.hurry_if_pressed(now);
+                return self.advance(effects);
+            }
+            Event::Passed { seq } => {
+                self.pending.pass(seq);
                 return self.advance(effects);
             }
             Event::Flush => self.pending.hurry(now),

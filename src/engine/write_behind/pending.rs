@@ -74,6 +74,10 @@ impl PendingSet {
         self.bytes
     }
 
+    pub(super) fn contains(&self, entity: EntityId) -> bool {
+        self.entities.contains_key(&entity)
+    }
+
     /// Size of the newest version of a pending entity.
     pub(super) fn bytes_of(&self, entity: EntityId) -> u64 {
         self.entities.get(&entity).map_or(0, |pending| pending.bytes)
@@ -108,6 +112,11 @@ impl PendingSet {
     /// The entity whose dead letter is to be written first, if it may be now.
     pub(super) fn parking(&self, now: Instant) -> Option<EntityId> {
         self.parking.first().filter(|(retry_at, _)| *retry_at <= now).map(|(_, entity)| *entity)
+    }
+
+    /// The stream has come to `seq`; what it holds besides changes needs no storing.
+    pub(super) fn pass(&mut self, seq: Seq) {
+        self.highest = self.highest.max(seq);
     }
 
     /// Takes in a committed change.

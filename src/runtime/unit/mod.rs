@@ -4,6 +4,8 @@
 //! control messages; neither holds it across an await. Both leave it through [`Unit::settle`],
 //! which performs effects until there are none and says when the unit wants to be woken.
 
+mod dead_letters;
+mod residency;
 mod sessions;
 mod storing;
 
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::config::Limits;
 use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, PartitionId, Seq};
 use crate::engine::instant::{Instant, Timestamp};
@@ -25,10 +28,14 @@ use super::entities::AnyEntities;
 use super::exchange::{AnyAsk, Refusal};
 use super::execution::{Batch, Execution};
 use super::held::Held;
+use super::loading::{Load, Loading};
 use super::registry::Registry;
 use super::session_rows::SessionRows;
 use super::undone::quietly;
 use super::waiting::Waiting;
+
+use dead_letters::Settling;
+pub(crate) use dead_letters::{LetterId, Opened, Settled};
 
 /// How often removed entities and idle sessions are looked for.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
@@ -46,8 +53,13 @@ impl PartitionTime {
         PartitionTime { started_at: now, time_at_start: wall.max(recovered) }
     }
 
-    fn at(self, now: Instant) -> Timestamp {
+    pub(crate) fn at(self, now: Instant) -> Timestamp {
         self.time_at_start + now.saturating_since(self.started_at)
+    }
+
+    /// When partition time will be `time`.
+    fn when(self, time: Timestamp) -> Instant {
+        self.started_at + time.saturating_since(self.time_at_start)
     }
 }
 
@@ -55,6 +67,13 @@ impl PartitionTime {
 pub(crate) struct Writing {
     pub(crate) batch: BatchId,
     pub(crate) rows: PartitionBatch,
+}
+
+/// What a unit wants of the store.
+#[derive(Default)]
+pub(crate) struct Wanted {
+    pub(crate) writing: Option<Writing>,
+    pub(crate) load: Option<Load>,
 }
 
 /// The in-memory half of one partition.
@@ -67,11 +86,16 @@ pub(crate) struct Unit {
     primary: Primary,
     /// `None` where the grid has no store.
     write_behind: Option<WriteBehind>,
+    /// Asks that wait for room in the queue.
     waiting: Waiting,
+    /// Asks that wait for their entities.
+    loading: Loading,
     /// Writes that the store refused, and holds as dead letters.
     parked: BTreeMap<EntityId, DeadLetter>,
     /// The same, while they are on their way there.
     parking: BTreeMap<EntityId, DeadLetter>,
+    /// Who waits for what becomes of a dead letter.
+    settling: BTreeMap<EntityId, Settling>,
     /// Who waits for everything up to a position to be durable, ascending.
     persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
     housekeeping_at: Instant,
@@ -104,6 +128,9 @@ impl Unit {
         now: Instant,
     ) -> Unit {
         metrics.dead_letters(recovered.parked.len());
+        let has_orphans = recovered.session_rows.has_orphans();
+        let housekeeping_at = if has_orphans { now } else { now + HOUSEKEEPING_EVERY };
+        let Limits { retry_min, retry_max, .. } = registry.limits;
         Unit {
             partition,
             time: recovered.time,
@@ -118,10 +145,12 @@ impl Unit {
             primary,
             write_behind,
             waiting: Waiting::default(),
+            loading: Loading::new(retry_min, retry_max),
             parked: recovered.parked,
             parking: BTreeMap::new(),
+            settling: BTreeMap::new(),
             persisted_waiters: VecDeque::new(),
-            housekeeping_at: now + HOUSEKEEPING_EVERY,
+            housekeeping_at,
             writing: None,
             answered: 0,
             now,
@@ -137,7 +166,7 @@ impl Unit {
             if self.must_wait(&*ask, has_room) {
                 let hash = self.key_hash(&*ask);
                 self.waiting.push(ask, hash);
-            } else {
+            } else if let Some(ask) = self.find_entity(ask) {
                 self.run(ask);
             }
         }
@@ -150,13 +179,17 @@ impl Unit {
         for ask in self.waiting.take_expired(now) {
             self.refuse(&*ask, Refusal::Busy);
         }
+        for ask in self.loading.take_expired(now) {
+            self.refuse(&*ask, Refusal::Busy);
+        }
+        self.expire();
         if now >= self.housekeeping_at {
             self.keep_house();
         }
     }
 
-    /// Performs what is due and runs what waited for room. Returns what the store is to write.
-    pub(crate) fn settle(&mut self) -> Option<Writing> {
+    /// Performs what is due and runs what waited for room. Returns what the store is to do.
+    pub(crate) fn settle(&mut self) -> Wanted {
         let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
         if due.is_some_and(|due| due <= self.now) {
             self.step_write_behind(write_behind::Event::Tick);
@@ -169,18 +202,24 @@ impl Unit {
                 self.step_write_behind(write_behind::Event::Tick);
             }
         }
+        self.evict();
         if let Some(queue) = &self.write_behind {
             self.metrics.pending(queue);
         }
-        self.writing.take()
+        let load = self.loading.next_load(self.partition, self.now);
+        Wanted { writing: self.writing.take(), load }
     }
 
     /// When the unit wants to be woken.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let store = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-        let has_house = !self.execution.removed.is_empty() || !self.session_rows.is_empty();
+        let has_house = !self.execution.removed.is_empty()
+            || !self.session_rows.is_empty()
+            || self.entities.iter().any(|entities| entities.keeps_answers());
         let house = has_house.then_some(self.housekeeping_at);
-        [store, self.waiting.next_deadline(), house].into_iter().flatten().min()
+        let waits = [self.waiting.next_deadline(), self.loading.next_deadline()];
+        let deadlines = [store, waits[0], waits[1], house, self.expiry_at()];
+        deadlines.into_iter().flatten().min()
     }
 
     /// How many asks were answered since the last call: as many more may be admitted.
@@ -194,7 +233,9 @@ impl Unit {
     }
 
     fn has_room(&self) -> bool {
+        let letters_max = self.execution.limits().dead_letters_per_partition_max;
         self.write_behind.as_ref().is_none_or(|queue| queue.has_room(self.now))
+            && self.parked.len() < letters_max
     }
 
     /// A write waits while there is no room; a read only behind a waiting write of its entity, so
@@ -245,14 +286,20 @@ impl Unit {
     }
 
     fn finish_batch(&mut self) {
-        let Batch { changes, answers, .. } = &self.execution.batch;
-        if changes.is_empty() && answers.is_empty() {
+        let Batch { changes, leaving, answers, .. } = &self.execution.batch;
+        if changes.is_empty() && leaving.is_empty() && answers.is_empty() {
             return;
         }
-        let mut effects = Vec::with_capacity(changes.len() + answers.len());
-        self.primary.step(primary::Event::Executed { changes, answers }, &mut effects);
+        let mut effects = Vec::with_capacity(changes.len() + leaving.len() + answers.len());
+        let is_evicting = !leaving.is_empty();
+        let event = primary::Event::Executed { changes, leaving, answers };
+        self.primary.step(event, &mut effects);
         self.execution.batch.clear();
         self.perform(effects);
+        if is_evicting {
+            let seq = self.primary.committed();
+            self.step_write_behind(write_behind::Event::Passed { seq });
+        }
     }
 
     fn perform(&mut self, effects: Vec<primary::Effect>) {
@@ -264,6 +311,10 @@ impl Unit {
                     } else {
                         self.forget_removed(change.entity, change.version);
                     }
+                }
+                primary::Effect::Evict(leaving) => {
+                    self.execution.removed.remove(&leaving.entity);
+                    self.entities[usize::from(leaving.entity.kind)].evict(leaving);
                 }
                 primary::Effect::Release(ticket) => {
                     match self.execution.held.remove(ticket.0 as usize) {
@@ -304,7 +355,8 @@ impl Unit {
         self.primary.step(primary::Event::Fenced, &mut effects);
         self.perform(effects);
         self.persisted_waiters.clear();
-        for ask in self.waiting.take_all() {
+        self.settling.clear();
+        for ask in self.waiting.take_all().into_iter().chain(self.loading.take_all()) {
             self.refuse(&*ask, Refusal::Unavailable);
         }
     }

@@ -69,6 +69,9 @@ impl Unit {
     /// Drops idle sessions, and what was kept of removed entities for sessions that are over.
     pub(super) fn keep_house(&mut self) {
         self.housekeeping_at = self.now + HOUSEKEEPING_EVERY;
+        for session in self.session_rows.take_orphans() {
+            self.note_session(session, false);
+        }
         let time = self.time.at(self.now);
         for session in self.execution.sessions.idle(time) {
             self.execution.sessions.close(session);
@@ -81,6 +84,9 @@ impl Unit {
                 let floor = open.floor; // nothing outlives the process
                 self.execution.sessions.floor_stored(session, floor);
             }
+        }
+        for entities in &mut self.entities {
+            entities.sweep(&self.execution.sessions);
         }
         self.begin();
         for id in self.execution.removed.clone() {

@@ -36,11 +36,6 @@ impl Unit {
         self.step_write_behind(event);
     }
 
-    /// Writes that the store refused for good.
-    pub(crate) fn dead_letters(&self) -> impl Iterator<Item = (String, &DeadLetter)> {
-        self.parked.iter().map(|(id, letter)| (self.describe(*id), letter))
-    }
-
     pub(super) fn step_write_behind(&mut self, event: write_behind::Event) {
         let Some(write_behind) = &mut self.write_behind else { return };
         let mut effects = Vec::new();
@@ -55,15 +50,12 @@ impl Unit {
         match effect {
             Effect::Write { batch, entries } => self.write(batch, entries),
             Effect::Stored { entity, version } => {
-                if self.parked.get(&entity).is_some_and(|parked| parked.row.version <= version) {
-                    self.parked.remove(&entity);
-                    self.metrics.dead_letters(self.parked.len());
-                }
+                self.letter_stored(entity, version);
                 self.durable(entity, version);
                 self.forget_removed(entity, version);
             }
-            Effect::Parked { entity, version, .. } => {
-                self.park(entity);
+            Effect::Parked { entity, version, parking } => {
+                self.park(entity, version, &parking);
                 self.durable(entity, version);
             }
             Effect::Retrying { failures, after, reason } => {
@@ -127,21 +119,6 @@ impl Unit {
         self.perform(effects);
     }
 
-    fn park(&mut self, entity: EntityId) {
-        let Some(letter) = self.parking.remove(&entity) else { return };
-        tracing::error!(
-            partition = %self.partition,
-            entity_type = %letter.row.key.entity_type,
-            key = self.describe(entity),
-            version = %letter.row.version,
-            reason = letter.reason,
-            "store refused a record, parked as a dead letter"
-        );
-        self.parked.insert(entity, letter);
-        self.metrics.parked();
-        self.metrics.dead_letters(self.parked.len());
-    }
-
     pub(super) fn forget_removed(&mut self, id: EntityId, version: Version) {
         if id.kind == SESSIONS {
             self.session_rows.stored(id.slot, version, &mut self.execution.sessions);
@@ -149,13 +126,6 @@ impl Unit {
             && !self.entities[usize::from(id.kind)].forget_removed(id.slot, version)
         {
             self.execution.removed.remove(&id);
-        }
-    }
-
-    fn describe(&self, id: EntityId) -> String {
-        match id.kind {
-            SESSIONS => self.session_rows.describe(id.slot),
-            kind => self.entities[usize::from(kind)].describe(id.slot),
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::{BatchOutcome, DeadLetter, Error, Row};
 use super::trial::{
-    P, Trial, batch, batch_of_epoch, grid_row, letter, removal, row, stored, superseded,
+    P, Trial, batch, batch_of_epoch, grid_row, key, letter, removal, row, stored, superseded,
 };
 use crate::engine::id::{Epoch, PartitionId};
 
@@ -77,6 +77,8 @@ pub(super) async fn calls_after_a_close_fail(trial: &mut Trial) {
     trial.hold("`raise_fences` after a close fails as closed", found, closed());
     let found = store.scan(P, None, 10).await.err();
     trial.hold("`scan` after a close fails as closed", found, closed());
+    let found = store.load(&[(P, key("t", b"a"))]).await;
+    trial.hold("`load` after a close fails as closed", found, vec![Err(Error::Closed)]);
     let found = store.dead_letters(P).await.err();
     trial.hold("`dead_letters` after a close fails as closed", found, closed());
     let found = store.write(&[batch(P, &[row("a", 2, "after")], &[])]).await.err();

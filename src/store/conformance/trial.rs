@@ -5,7 +5,8 @@ use std::fmt::Debug;
 use bytes::Bytes;
 
 use super::super::{
-    BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, RecordOutcome, Row, RowKey, Store,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, RecordOutcome, Row, RowKey,
+    Store,
 };
 use super::Place;
 use crate::engine::id::{Epoch, PartitionId, Version};
@@ -100,6 +101,11 @@ impl Trial {
         rows_max: usize,
     ) -> Vec<Row> {
         self.succeed("scan", self.store().scan(partition, after, rows_max).await)
+    }
+
+    pub(super) async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Loaded> {
+        let loaded = self.store().load(keys).await;
+        loaded.into_iter().map(|loaded| self.succeed("load", loaded)).collect()
     }
 
     pub(super) async fn letters(&self, partition: PartitionId) -> Vec<DeadLetter> {

@@ -1,15 +1,18 @@
 //! What the store's thread does: opens the database, reads and writes it, and knows when it may not
 //! be trusted any more.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File, TryLockError};
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 
 use ::sled::IVec;
 use bytes::Bytes;
 
 use super::super::{
-    BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, RecordOutcome, Row, RowKey,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, RecordOutcome, Row, RowKey,
 };
 use super::changes::Changes;
 use super::layout::{
@@ -49,6 +52,7 @@ impl Database {
         fs::create_dir_all(directory)
             .map_err(|error| unavailable(&format!("make {}", directory.display()), &error))?;
         let lock = lock(directory)?;
+        expect_not_failed(directory)?;
         let database = Database {
             directory: directory.to_owned(),
             lock: Some(lock),
@@ -111,14 +115,32 @@ impl Database {
         partition: PartitionId,
     ) -> Result<Vec<DeadLetter>, Error> {
         let entries = self.entries(Table::DeadLetters, partition, None, usize::MAX)?;
-        let letter = |(key, value): (IVec, IVec)| {
-            let (version, bytes) = self.read(Table::DeadLetters, &key, &value)?;
-            let Letter { attempts, parked_at_micros, reason, record } = Letter::read(&key, &bytes)?;
-            let row = Row { key: row_key(&key)?, version, record };
-            let parked_at = Timestamp::from_micros(parked_at_micros);
-            Ok(DeadLetter { row, reason, attempts, parked_at })
-        };
-        entries.into_iter().map(letter).collect()
+        entries.into_iter().map(|(key, value)| self.letter(&key, &value)).collect()
+    }
+
+    pub(super) fn load(&mut self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        keys.iter().map(|(partition, key)| self.load_one(*partition, key)).collect()
+    }
+
+    fn load_one(&mut self, partition: PartitionId, key: &RowKey) -> Result<Loaded, Error> {
+        let (mut loaded, at) = (Loaded::default(), Table::Rows.key(partition, key));
+        if let Some(value) = self.get(&at)? {
+            let (version, record) = self.read(Table::Rows, &at, &value)?;
+            loaded.row = Some(Row { key: key.clone(), version, record: Some(record) });
+        }
+        let at = Table::DeadLetters.key(partition, key);
+        if let Some(value) = self.get(&at)? {
+            loaded.dead_letter = Some(self.letter(&at, &value)?);
+        }
+        Ok(loaded)
+    }
+
+    fn letter(&mut self, key: &[u8], value: &[u8]) -> Result<DeadLetter, Error> {
+        let (version, bytes) = self.read(Table::DeadLetters, key, value)?;
+        let Letter { attempts, parked_at_micros, reason, record } = Letter::read(key, &bytes)?;
+        let row = Row { key: row_key(key)?, version, record };
+        let parked_at = Timestamp::from_micros(parked_at_micros);
+        Ok(DeadLetter { row, reason, attempts, parked_at })
     }
 
     pub(super) fn write(&mut self, batches: &[PartitionBatch]) -> Result<Vec<BatchOutcome>, Error> {
@@ -295,22 +317,33 @@ impl Database {
             open.tree.apply_batch(changes.into_batch())?;
             open.tree.flush()
         });
-        if let Err(error) = applied {
-            return Err(self.failed("write", error));
+        match applied {
+            Ok(_) => (),
+            // Only what a full disk has refused is known not to be there: of any other error nobody
+            // knows what the disk holds, and the next sync may well report success.
+            Err(::sled::Error::Io(error)) if !is_full(&error) => return Err(self.fail(&error)),
+            Err(error) => return Err(self.failed("write", error)),
         }
         if let State::Open(open) = &mut self.state
             && let Err(error) = open.sync_files()
         {
-            let reason = format!("sync failed, start the process anew: {error}");
-            tracing::error!(reason, "store has failed");
-            self.state = State::Failed(reason.clone());
-            return Err(Error::Unavailable { reason });
+            return Err(self.fail(&error));
         }
         if let State::Open(open) = &mut self.state {
             open.commit = commit;
             open.witness.note(commit);
         }
         Ok(())
+    }
+
+    /// Nothing of the directory is believed any more by this process.
+    fn fail(&mut self, error: &io::Error) -> Error {
+        let reason = format!("write or sync failed, start the process anew: {error}");
+        tracing::error!(reason, "store has failed");
+        note_failed(&self.directory);
+        self.distrust("write or sync failed");
+        self.state = State::Failed(reason.clone());
+        Error::Unavailable { reason }
     }
 
     fn failed(&mut self, doing: &str, error: ::sled::Error) -> Error {
@@ -367,6 +400,32 @@ fn lock(directory: &Path) -> Result<File, Error> {
     }
 }
 
+/// Directories that this process has failed to write to or to sync: what the system's cache says of
+/// them may never have reached the disk. (Also after the handle is gone: until the process ends.)
+static FAILED: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+fn note_failed(directory: &Path) {
+    let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    FAILED.lock().unwrap_or_else(PoisonError::into_inner).insert(directory);
+}
+
+fn expect_not_failed(directory: &Path) -> Result<(), Error> {
+    let directory = fs::canonicalize(directory).unwrap_or_else(|_| directory.to_owned());
+    if !FAILED.lock().unwrap_or_else(PoisonError::into_inner).contains(&directory) {
+        return Ok(());
+    }
+    let reason = format!(
+        "a write or sync to {} has failed in this process, start it anew",
+        directory.display()
+    );
+    Err(Error::Unavailable { reason })
+}
+
+fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{FileTooLarge, QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | FileTooLarge)
+}
+
 /// sled recovers badly from a full disk (it may wait for its last writes without end), so this
 /// store does not fill one. Others still may.
 pub(super) fn expect_room(directory: &Path, bytes: u64) -> Result<(), Error> {
@@ -392,6 +451,10 @@ fn refused(reason: &str) -> RecordOutcome {
 pub(super) fn sled_error(doing: &str, error: ::sled::Error) -> Error {
     match error {
         ::sled::Error::Corruption { .. } => Error::Corrupt { what: format!("{doing}: {error}") },
+        // It reads only where it has written: what ends early was cut.
+        ::sled::Error::Io(ref io) if io.kind() == io::ErrorKind::UnexpectedEof => {
+            Error::Corrupt { what: format!("{doing}: {error}") }
+        }
         error => unavailable(doing, &error),
     }
 }

@@ -11,13 +11,15 @@ mod witness;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot};
 
 use self::database::Database;
-use super::{BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, Row, RowKey, Store};
+use super::{BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, Row, RowKey, Store};
 use crate::engine::id::{Epoch, PartitionId};
 
 /// Calls that may wait for the store's thread. A grid makes one at a time once it runs; while it
@@ -32,7 +34,22 @@ const CALLS_MAX: usize = 64;
 /// stored is there.
 #[derive(Debug)]
 pub struct SledStore {
-    calls: mpsc::Sender<Call>,
+    /// `None` once it is being dropped.
+    calls: Option<mpsc::Sender<Call>>,
+    /// Hears when the thread has let go of the directory.
+    released: Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+/// How long dropping a store waits for its thread, so that the directory can be opened again right
+/// after it. sled may take longer over what has failed.
+const RELEASE_MAX: Duration = Duration::from_secs(5);
+
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        self.calls = None;
+        let released = self.released.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _ = released.recv_timeout(RELEASE_MAX); // an error is how it hears
+    }
 }
 
 /// Does one thing to the database, and tells whoever asked.
@@ -48,7 +65,9 @@ impl SledStore {
         let directory = directory.as_ref().to_owned();
         let (calls, mut queue) = mpsc::channel::<Call>(CALLS_MAX);
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
+        let (release, released) = std::sync::mpsc::channel::<()>();
         let run = move || {
+            let _release = release; // dropped last
             let opening = catch_unwind(|| Database::open(&directory));
             let mut database = match opening.unwrap_or_else(|_| Err(not_sound())) {
                 Ok(database) => database,
@@ -67,7 +86,7 @@ impl SledStore {
         let thread = thread::Builder::new().name("fastness-sled".to_owned());
         thread.spawn(run).map_err(|error| unavailable("make a thread", &error))?;
         is_open.recv().map_err(|_| panicked())??;
-        Ok(SledStore { calls })
+        Ok(SledStore { calls: Some(calls), released: Mutex::new(released) })
     }
 
     async fn call<T: Send + 'static>(
@@ -83,7 +102,8 @@ impl SledStore {
             });
             let _ = done.send(result); // whoever asked may be gone
         };
-        self.calls.send(Box::new(call)).await.map_err(|_| Error::Closed)?;
+        let calls = self.calls.as_ref().ok_or(Error::Closed)?;
+        calls.send(Box::new(call)).await.map_err(|_| Error::Closed)?;
         result.await.map_err(|_| Error::Closed)?
     }
 }
@@ -108,6 +128,12 @@ impl Store for SledStore {
     ) -> Result<Vec<Row>, Error> {
         let after = after.cloned();
         self.call(move |database| database.scan(partition, after.as_ref(), rows_max)).await
+    }
+
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        let (keys, count) = (keys.to_vec(), keys.len());
+        let loaded = self.call(move |database| Ok(database.load(&keys))).await;
+        loaded.unwrap_or_else(|error| vec![Err(error); count])
     }
 
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error> {

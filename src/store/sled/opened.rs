@@ -61,6 +61,9 @@ impl Opened {
             return Err(Error::Corrupt { what });
         }
         open.commit.entries = entries;
+        // What was recovered may be in the system's cache only, left there by a process that was
+        // killed before it had synced: nobody may believe it before it is on the disk.
+        open.sync().map_err(|error| unavailable("sync", &error))?;
         Ok(open)
     }
 

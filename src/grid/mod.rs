@@ -1,5 +1,7 @@
 //! The grid: build it, find entities in it, leave it.
 
+mod dead_letters;
+
 use std::collections::BTreeSet;
 use std::fmt;
 use std::io;
@@ -9,8 +11,7 @@ use std::time::Duration;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::config::{Durability, EntityOptions, Limits};
-use crate::engine::id::{RequestId, SessionId, Version};
-use crate::engine::instant::Timestamp;
+use crate::engine::id::{RequestId, SessionId};
 use crate::entity::Entity;
 use crate::entity_ref::{Addressed, EntityRef};
 use crate::key::IntoKey;
@@ -22,7 +23,9 @@ use crate::runtime::registry::Registry;
 use crate::runtime::router::Router;
 use crate::runtime::shutdown;
 use crate::runtime::threads::Threads;
-use crate::store::{self, Store};
+use crate::store::Store;
+
+pub use dead_letters::{DeadLetter, DeadLetterError, DeadLetterId, DeadLetters, Inspection};
 
 /// A running grid. Clones are the same grid.
 ///
@@ -88,25 +91,10 @@ impl Grid {
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
 
-    /// The writes that the store refused for good. They are durable in the store, and what readers
-    /// see (after a restart: unless the store holds a newer row). The next write of the entity that
-    /// the store takes replaces its dead letter.
-    ///
-    /// # Errors
-    /// When the grid has ended.
-    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, PersistError> {
-        let found = self.router().dead_letters().await?;
-        let letter = |(key, letter): (String, store::DeadLetter)| DeadLetter {
-            entity_type: letter.row.key.entity_type.into(),
-            key,
-            version: letter.row.version,
-            reason: letter.reason,
-            attempts: letter.attempts,
-            parked_at: letter.parked_at,
-        };
-        let mut letters: Vec<DeadLetter> = found.into_iter().map(letter).collect();
-        letters.sort_by(|a, b| (&a.entity_type, &a.key).cmp(&(&b.entity_type, &b.key)));
-        Ok(letters)
+    /// The writes that the store refused for good, and what can be done with them.
+    #[must_use]
+    pub fn dead_letters(&self) -> DeadLetters {
+        DeadLetters::new(self.clone())
     }
 
     /// Leaves: lets no ask in, waits for those under way, drains to the store, and ends. A second
@@ -127,6 +115,10 @@ impl Grid {
         let signal = shutdown::signalled().await.map_err(RunError::Signals)?;
         tracing::info!(signal, "leaving");
         Ok(self.leave().await?)
+    }
+
+    fn store(&self) -> Option<&dyn Store> {
+        self.node.0.store()
     }
 
     fn router(&self) -> &Arc<Router> {
@@ -152,23 +144,6 @@ pub enum RunError {
     /// The grid was not left cleanly.
     #[error(transparent)]
     Leave(#[from] LeaveError),
-}
-
-/// A write that the store refused for good.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct DeadLetter {
-    /// Wire name of the entity type.
-    pub entity_type: String,
-    /// The entity's key, as its `Debug` shows it.
-    pub key: String,
-    /// Which change was refused.
-    pub version: Version,
-    /// Why, in the store's words.
-    pub reason: String,
-    /// How often it was tried.
-    pub attempts: u32,
-    /// When it was parked.
-    pub parked_at: Timestamp,
 }
 
 /// A durable session: the asks of a source that can replay, numbered by the source.
@@ -337,6 +312,12 @@ impl GridBuilder {
             let through = kinds.iter().filter(|kind| is_through(kind.options));
             let mistake = |name| format!("`{name}` is written through, but there is no store");
             mistakes.extend(through.map(|kind| mistake(kind.name)));
+            let leaves = |options: EntityOptions| {
+                options.eviction.is_some() || options.passivate_after.is_some()
+            };
+            let leaving = kinds.iter().filter(|kind| leaves(kind.options));
+            let mistake = |name| format!("`{name}` may leave memory, but there is no store");
+            mistakes.extend(leaving.map(|kind| mistake(kind.name)));
         }
         let names: BTreeSet<_> = kinds.iter().map(|kind| kind.name).collect();
         let both = self.registry.retired.iter().filter(|name| names.contains(name.as_str()));

@@ -1,0 +1,297 @@
+//! Entities as their processing unit sees them: without their type.
+
+use std::any::Any;
+
+use bytes::Bytes;
+
+use super::residency::Counts;
+use super::slot::{Extra, State};
+use super::{Entities, Execution, Undone, quietly};
+use crate::engine::execution::{Answers, Sessions};
+use crate::engine::id::{EntityId, Version};
+use crate::engine::instant::Timestamp;
+use crate::engine::replica::primary::Leaving;
+use crate::entity::Entity;
+use crate::error::DecodeError;
+use crate::key::{self, Key};
+use crate::store::{Row, RowKey};
+use crate::wire::record::{self, Bin, Change, Record};
+
+/// Entities that one sweep for forgotten answers looks at.
+const SWEEP: u32 = 10_000;
+
+/// Entities that expire at once: what waits behind them does not wait long.
+const EXPIRE_AT_ONCE: usize = 1000;
+
+/// [`Entities`] of any type.
+pub(crate) trait AnyEntities {
+    fn as_any(&mut self) -> &mut dyn Any;
+    /// The newest change of an entity as a row. A removed entity without answers is a deletion.
+    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row;
+    /// Takes in what the store holds of an entity, unless something newer is there. No record is a
+    /// deletion.
+    fn restore(
+        &mut self,
+        row: &Row,
+        record: Option<Record<'_>>,
+        now: Timestamp,
+    ) -> Result<EntityId, DecodeError>;
+    /// Remembers that the store holds nothing of an entity.
+    fn remember_miss(&mut self, key: &[u8], now: Timestamp) -> Result<(), DecodeError>;
+    /// Forgets a removed entity that nobody may ask about, now that the store knows. Returns
+    /// whether answers keep it.
+    fn forget_removed(&mut self, slot: u32, stored: Version) -> bool;
+    /// Notes the deletion of a removed entity whose answers nobody may ask for any more. Returns
+    /// whether it is still to be looked after.
+    fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool;
+    /// The encoded state and its schema version, where there is a store; `None` if removed.
+    fn encoded(&self, slot: u32) -> Option<(u32, Vec<u8>)>;
+    /// Notes an entity in the batch once more, as it is.
+    fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version;
+    /// Takes an entity's state back to what a record says; no record is its absence.
+    fn revert(&mut self, slot: u32, record: Option<&Record<'_>>);
+    /// Removes entities whose time is over.
+    fn expire(&mut self, execution: &mut Execution);
+    /// When that is to be done next, or an entity has been idle for long enough to leave.
+    fn next_deadline(&self) -> Option<Timestamp>;
+    /// The next entity that is to leave memory, which from now on counts as gone. `is_held` says
+    /// which may not leave.
+    fn next_to_leave(
+        &mut self,
+        sessions: &Sessions,
+        is_held: &mut dyn FnMut(EntityId) -> bool,
+    ) -> Option<Leaving>;
+    /// Whether more is in memory than should be.
+    fn is_over(&self) -> bool;
+    /// Lets an entity go, unless it has changed since it was chosen.
+    fn evict(&mut self, leaving: Leaving);
+    /// Whether an entity that is not here may be in the store.
+    fn is_complete(&self) -> bool;
+    /// Forgets some of the answers that no session may ask for again.
+    fn sweep(&mut self, sessions: &Sessions);
+    fn keeps_answers(&self) -> bool;
+    /// The partition begins to serve: whatever is here counts as asked for now.
+    fn started(&mut self, now: Timestamp);
+    fn version(&self, slot: u32) -> Version;
+    /// Entities in memory, and what they take there (zero where that has no bound).
+    fn resident(&self) -> (usize, u64);
+    fn counts(&mut self) -> &mut Counts;
+    /// The key, for a person.
+    fn describe(&self, slot: u32) -> String;
+}
+
+impl<E: Entity> AnyEntities for Entities<E> {
+    fn as_any(&mut self) -> &mut dyn Any {
+        self
+    }
+
+    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row {
+        let keeps_answers = self.prune(slot, sessions);
+        let version = self.version(slot);
+        let known = &self.slots[slot];
+        let mut key = Vec::new();
+        known.key.encode(&mut key);
+        let extra = known.extra.as_deref();
+        let change = match (&known.state, extra.and_then(|extra| extra.encoded.as_ref())) {
+            (State::Absent, _) if !keeps_answers => None,
+            (State::Absent, _) => Some(Change::Removed),
+            (_, Some((schema, bytes))) => Some(Change::State(*schema, Bin(bytes))),
+            (_, None) => unreachable!("with a store, every state is encoded"),
+        };
+        let time = extra.map_or(Timestamp::default(), |extra| extra.time);
+        let expires_at = self.residency.expires_at(time);
+        let encode = |change| {
+            let answers = known.answers();
+            record::encode(E::NAME, &key, version, time, &change, answers, expires_at)
+        };
+        let record = change.map(|change| Bytes::from(encode(change)));
+        Row { key: RowKey { entity_type: E::NAME.into(), key: key.into() }, version, record }
+    }
+
+    fn restore(
+        &mut self,
+        row: &Row,
+        record: Option<Record<'_>>,
+        now: Timestamp,
+    ) -> Result<EntityId, DecodeError> {
+        let key = key::decode_whole::<E::Key>(&row.key.key)?;
+        let slot = self.find(&key).unwrap_or_else(|| self.insert(&key, now));
+        let id = self.id(slot);
+        if row.version <= self.version(slot) {
+            return Ok(id);
+        }
+        let (state, encoded) = match record.as_ref().map(|record| &record.change) {
+            Some(Change::State(schema, bytes)) => {
+                (State::Encoded, Some((*schema, bytes.0.to_vec())))
+            }
+            Some(Change::Removed) | None => (State::Absent, None),
+            Some(Change::Changes(_)) => {
+                return Err(DecodeError::new("the record holds changes, this build knows states"));
+            }
+        };
+        let expires_at = record.as_ref().and_then(|record| {
+            let by_options = self.residency.expires_at(record.time)?;
+            Some(record.expires_at.unwrap_or(by_options))
+        });
+        let (time, answers) = record
+            .map_or((Timestamp::default(), Answers::new()), |record| (record.time, record.answers));
+        self.answering += usize::from(!answers.is_empty());
+        self.answering -= usize::from(!self.slots[slot].answers().is_empty());
+        let known = &mut self.slots[slot];
+        known.version = self.epochs.pack(row.version);
+        known.state = state;
+        known.extra = Some(Box::new(Extra { encoded, time, answers }));
+        let weight = self.weight(slot);
+        self.residency.restored(slot, weight, expires_at);
+        Ok(id)
+    }
+
+    fn remember_miss(&mut self, key: &[u8], now: Timestamp) -> Result<(), DecodeError> {
+        let key = key::decode_whole::<E::Key>(key)?;
+        if self.find(&key).is_none() {
+            self.insert(&key, now);
+        }
+        Ok(())
+    }
+
+    fn forget_removed(&mut self, slot: u32, stored: Version) -> bool {
+        let Some(known) = self.slots.get(slot) else { return false };
+        if !known.is_absent() || self.version(slot) > stored {
+            return false;
+        }
+        let has_answers = !known.answers().is_empty();
+        if !has_answers {
+            self.free(slot);
+        }
+        has_answers
+    }
+
+    fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool {
+        let Some(known) = self.slots.get(slot) else { return false };
+        if !known.is_absent() {
+            return false;
+        }
+        if known.answers().is_empty() {
+            return true; // its deletion is on the way
+        }
+        if !self.prune(slot, &execution.sessions) {
+            self.note(slot, true, None, 0, execution);
+        }
+        true
+    }
+
+    fn encoded(&self, slot: u32) -> Option<(u32, Vec<u8>)> {
+        self.slots.get(slot)?.extra.as_ref()?.encoded.clone()
+    }
+
+    fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version {
+        self.note(slot, true, None, 0, execution).1
+    }
+
+    fn revert(&mut self, slot: u32, record: Option<&Record<'_>>) {
+        let known = &mut self.slots[slot];
+        known.remove();
+        if let Some(Change::State(schema, bytes)) = record.map(|record| &record.change) {
+            known.extra().encoded = Some((*schema, bytes.0.to_vec()));
+            known.state = State::Encoded;
+        }
+    }
+
+    fn expire(&mut self, execution: &mut Execution) {
+        for _ in 0..EXPIRE_AT_ONCE {
+            let Some((slot, reason)) = self.residency.next_expired(execution.time) else { break };
+            Entities::expire(self, slot, reason, execution);
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Timestamp> {
+        self.residency.next_deadline()
+    }
+
+    fn next_to_leave(
+        &mut self,
+        sessions: &Sessions,
+        is_held: &mut dyn FnMut(EntityId) -> bool,
+    ) -> Option<Leaving> {
+        let Entities { kind, slots, residency, answering, .. } = self;
+        let kind = *kind;
+        let (slot, reason) = residency.next_to_leave(|slot| {
+            let Some(known) = slots.get_mut(slot) else { return false };
+            if is_held(EntityId { kind, slot }) {
+                return true;
+            }
+            match &mut known.extra {
+                Some(extra) if !extra.answers.is_empty() => {
+                    let keeps = extra.answers.prune(sessions);
+                    *answering -= usize::from(!keeps);
+                    keeps
+                }
+                _ => false,
+            }
+        })?;
+        residency.chosen(slot);
+        residency.counts.evicted[reason as usize] += 1;
+        Some(Leaving { entity: EntityId { kind, slot }, version: self.version(slot) })
+    }
+
+    fn is_over(&self) -> bool {
+        self.residency.is_over()
+    }
+
+    fn evict(&mut self, leaving: Leaving) {
+        let slot = leaving.entity.slot;
+        let Some(known) = self.slots.get(slot) else { return };
+        if self.epochs.unpack(known.version) == leaving.version {
+            self.residency.evicted();
+            self.free(slot);
+        } else {
+            let hash = self.hash(&known.key);
+            self.residency.stays(slot, hash, self.weight(slot));
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.residency.is_complete()
+    }
+
+    fn sweep(&mut self, sessions: &Sessions) {
+        if self.answering == 0 {
+            return;
+        }
+        let end = self.slots.end();
+        for slot in self.swept..end.min(self.swept.saturating_add(SWEEP)) {
+            if self.slots.get(slot).is_some() {
+                self.prune(slot, sessions);
+                self.slots[slot].trim();
+            }
+        }
+        self.swept = if self.swept.saturating_add(SWEEP) >= end { 0 } else { self.swept + SWEEP };
+    }
+
+    fn keeps_answers(&self) -> bool {
+        self.answering > 0
+    }
+
+    fn started(&mut self, now: Timestamp) {
+        self.residency.started(now);
+    }
+
+    fn version(&self, slot: u32) -> Version {
+        Entities::version(self, slot)
+    }
+
+    fn resident(&self) -> (usize, u64) {
+        (self.slots.len(), self.residency.bytes())
+    }
+
+    fn counts(&mut self) -> &mut Counts {
+        &mut self.residency.counts
+    }
+
+    fn describe(&self, slot: u32) -> String {
+        let key = self.slots.get(slot).map(|known| &known.key);
+        let describe = || key.map_or_else(String::new, |key| format!("{key:?}"));
+        // User code, on its way to a person.
+        quietly(describe).unwrap_or_else(|_: Undone| "a key that cannot be shown".to_owned())
+    }
+}

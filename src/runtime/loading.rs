@@ -1,0 +1,150 @@
+//! Asks that wait for their entities to come back from the store, each entity's in the order in
+//! which they came.
+//!
+//! Bounded by the admission of asks to the partition: whoever waits here holds a place.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::engine::id::PartitionId;
+use crate::engine::instant::Instant;
+use crate::store::RowKey;
+
+use super::exchange::AnyAsk;
+
+/// Entities that are asked of the store at once.
+const LOADS_AT_ONCE: usize = 1000;
+
+/// Entities that a partition wants from the store.
+pub(crate) struct Load {
+    pub(crate) keys: Vec<(PartitionId, RowKey)>,
+}
+
+pub(crate) struct Loading {
+    retry_min: Duration,
+    retry_max: Duration,
+    entities: BTreeMap<RowKey, Waiters>,
+    /// To be asked of the store, in this order.
+    wanted: VecDeque<RowKey>,
+    /// The store was asked, and has not answered.
+    is_outstanding: bool,
+    /// The store failed so often in a row, and is not asked before then.
+    failures: u32,
+    retry_at: Option<Instant>,
+    /// At or before the earliest deadline of all asks.
+    next_deadline: Option<Instant>,
+}
+
+type Waiters = VecDeque<Arc<dyn AnyAsk>>;
+
+impl Loading {
+    pub(crate) fn new(retry_min: Duration, retry_max: Duration) -> Loading {
+        Loading {
+            retry_min,
+            retry_max,
+            entities: BTreeMap::new(),
+            wanted: VecDeque::new(),
+            is_outstanding: false,
+            failures: 0,
+            retry_at: None,
+            next_deadline: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entities.is_empty()
+    }
+
+    pub(crate) fn has(&self, key: &RowKey) -> bool {
+        self.entities.contains_key(key)
+    }
+
+    /// An ask waits for its entity.
+    pub(crate) fn push(&mut self, key: RowKey, ask: Arc<dyn AnyAsk>) {
+        let earlier = self.next_deadline.map_or(ask.deadline(), |next| next.min(ask.deadline()));
+        self.next_deadline = Some(earlier);
+        let waiters = self.entities.entry(key.clone()).or_insert_with(|| {
+            self.wanted.push_back(key);
+            Waiters::new()
+        });
+        waiters.push_back(ask);
+    }
+
+    /// What the store is to be asked now.
+    pub(crate) fn next_load(&mut self, partition: PartitionId, now: Instant) -> Option<Load> {
+        if self.is_outstanding || self.retry_at.is_some_and(|at| at > now) {
+            return None;
+        }
+        self.retry_at = None;
+        let mut keys = Vec::new();
+        while keys.len() < LOADS_AT_ONCE
+            && let Some(key) = self.wanted.pop_front()
+        {
+            // Whoever wanted it may have given up.
+            if self.entities.contains_key(&key) {
+                keys.push((partition, key));
+            }
+        }
+        self.is_outstanding = !keys.is_empty();
+        self.is_outstanding.then_some(Load { keys })
+    }
+
+    /// The store has answered. If it could not, `failed` are asked for again later.
+    pub(crate) fn answered(&mut self, failed: Vec<RowKey>, now: Instant) {
+        self.is_outstanding = false;
+        if failed.is_empty() {
+            self.failures = 0;
+            return;
+        }
+        let after = self.retry_min.saturating_mul(1 << self.failures.min(16)).min(self.retry_max);
+        self.failures = self.failures.saturating_add(1);
+        self.retry_at = Some(now + after);
+        for key in failed.into_iter().rev() {
+            self.wanted.push_front(key);
+        }
+    }
+
+    /// Those that waited for an entity.
+    pub(crate) fn take(&mut self, key: &RowKey) -> Waiters {
+        let waiters = self.entities.remove(key).unwrap_or_default();
+        if self.entities.is_empty() {
+            self.next_deadline = None;
+        }
+        waiters
+    }
+
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        let retry_at = self.retry_at.filter(|_| !self.entities.is_empty());
+        [self.next_deadline, retry_at].into_iter().flatten().min()
+    }
+
+    pub(crate) fn take_all(&mut self) -> Vec<Arc<dyn AnyAsk>> {
+        self.wanted.clear();
+        self.next_deadline = None;
+        std::mem::take(&mut self.entities).into_values().flatten().collect()
+    }
+
+    /// Removes the asks whose deadline has come.
+    pub(crate) fn take_expired(&mut self, now: Instant) -> Vec<Arc<dyn AnyAsk>> {
+        if self.next_deadline.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
+        let mut expired = Vec::new();
+        let mut next = None;
+        self.entities.retain(|_, waiters| {
+            waiters.retain(|ask| {
+                let is_over = ask.deadline() <= now;
+                if is_over {
+                    expired.push(Arc::clone(ask));
+                } else {
+                    next = Some(next.map_or(ask.deadline(), |at: Instant| at.min(ask.deadline())));
+                }
+                !is_over
+            });
+            !waiters.is_empty()
+        });
+        self.next_deadline = next;
+        expired
+    }
+}
