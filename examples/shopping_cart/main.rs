@@ -36,12 +36,16 @@ struct Args {
     /// Print the totals to stdout as one JSON object, in place of tables.
     #[arg(long)]
     json: bool,
+
+    /// Count only the first N purchases.
+    #[arg(long, value_name = "N", default_value_t = usize::MAX, hide_default_value = true)]
+    rows: usize,
 }
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
-    let purchases = purchases::all()?;
+    let purchases = purchases::first(args.rows)?;
     let temporary = tempfile::tempdir()?;
     let store = SledStore::open(args.data.as_deref().unwrap_or(temporary.path()))?;
     let grid = Grid::builder()

@@ -68,7 +68,7 @@ impl Report {
     pub(crate) fn print_tables(&self) {
         println!("Best customers by what they have spent");
         println!("  customer     dollars  purchases     basket        gap   last purchase");
-        for (number, Customer { baskets, gaps, away_days, .. }) in &self.0[..10] {
+        for (number, Customer { baskets, gaps, away_days, .. }) in self.0.iter().take(10) {
             print!("  {number:>8}{:>12.2}{:>11}", baskets.sum as f64 / 100.0, baskets.count);
             print!("{:>11.2}{:>6.1} days", baskets.value() / 100.0, gaps.value());
             println!("{away_days:>7} days ago");
