@@ -10,13 +10,13 @@ use super::faulty_store::FaultyStore;
 use super::golden::read_rows;
 use super::grid::TestGrid;
 use super::idle::Idle;
+use super::stored_row::StoredRow;
 use crate::config::{EntityOptions, Limits};
 use crate::entity::Entity;
 use crate::grid::{Grid, GridBuilder};
 use crate::runtime::clock::ManualClock;
 use crate::runtime::error::StartError;
 use crate::runtime::threads::Threads;
-use crate::store::Row;
 
 /// Something that is said to the builder of each grid that a test starts.
 type Setting = Box<dyn Fn(GridBuilder) -> GridBuilder>;
@@ -27,7 +27,7 @@ pub struct TestGridBuilder {
     settings: Vec<Setting>,
     clock: Option<ManualClock>,
     store: Option<FaultyStore>,
-    rows: Vec<Row>,
+    rows: Vec<StoredRow>,
     may_wait: bool,
 }
 
@@ -111,7 +111,8 @@ impl TestGridBuilder {
     }
 
     /// Puts these rows into the store before the grid is started: a file that
-    /// [`golden_rows`](super::golden_rows) made, relative to the folder of the package.
+    /// [`golden_rows`](super::golden_rows) made, relative to the folder of the package, of a grid
+    /// with as many partitions.
     ///
     /// # Panics
     /// When the file cannot be read as that.
@@ -150,8 +151,12 @@ impl TestGridBuilder {
         let program = Program { partitions, clock, settings };
         let idle = Idle::new(store.clone(), self.may_wait);
         idle.clone().block_on(async move {
+            let misplaced = self.rows.iter().find(|row| !row.is_placed(partitions));
+            if let Some(row) = misplaced {
+                panic!("a grid of {partitions} partitions does not have this row there: {row:?}");
+            }
             if let Some(store) = &store
-                && let Err(error) = store.fill(partitions, &self.rows).await
+                && let Err(error) = store.fill(self.rows).await
             {
                 panic!("fill the store of the test: {error}");
             }

@@ -116,19 +116,18 @@ impl FaultyStore {
         Ok(found)
     }
 
-    /// Puts rows in, past all faults, as a grid of so many partitions had written them.
+    /// Puts rows in, past all faults, as the grid had that wrote them.
     ///
     /// # Errors
     /// Those of the store beneath.
-    pub(super) async fn fill(&self, partitions: u16, rows: &[Row]) -> Result<(), Error> {
+    pub(super) async fn fill(&self, rows: Vec<StoredRow>) -> Result<(), Error> {
         let store = self.shared.opened()?;
         for row in rows {
-            let row = StoredRow::placed(partitions, row.clone());
             let epoch = row.version().position.epoch;
             self.working(store.raise_fences(&[(row.partition(), epoch)])).await?;
             let batch = PartitionBatch {
                 partition: row.partition(),
-                epoch: Epoch(u64::MAX),
+                epoch,
                 records: vec![row.into_row()],
                 dead_letters: Vec::new(),
             };

@@ -29,7 +29,7 @@ impl Mode {
 /// One line: what it is of, and the bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Line {
-    /// Which line of the file, from 1.
+    /// Which line of the file, from 1; 0 if it is new.
     pub(super) at: usize,
     pub(super) words: Vec<String>,
     pub(super) bytes: Vec<u8>,
@@ -104,6 +104,8 @@ impl Lines {
         let name = words.join(" ");
         assert!(self.mode == Mode::Write, "{path} has no `{name}`; {}", how_to_write());
         let _ = writeln!(self.added, "{name} {}", to_hex(bytes)); // into a string
+        let words = words.iter().map(|word| (*word).to_owned()).collect();
+        self.lines.push(Line { at: 0, words, bytes: bytes.to_vec(), is_checked: true });
     }
 
     /// Writes what was added.

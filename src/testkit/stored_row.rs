@@ -34,9 +34,33 @@ impl StoredRow {
         StoredRow { partition, row }
     }
 
-    /// In a grid of so many partitions.
-    pub(super) fn placed(partitions: u16, row: Row) -> StoredRow {
-        StoredRow { partition: hash::partition_of(&row.key.key, partitions), row }
+    /// A row as a golden file has it.
+    ///
+    /// # Errors
+    /// When the record is damaged, or of another entity.
+    pub(super) fn read(
+        partition: PartitionId,
+        key: RowKey,
+        record: Vec<u8>,
+    ) -> Result<StoredRow, DecodeError> {
+        let version = {
+            let found = record::decode(&record)?;
+            if (found.entity_type, found.key) != (&*key.entity_type, &*key.key) {
+                return Err(DecodeError::new("the record is of another entity than its line says"));
+            }
+            found.version
+        };
+        let row = Row { key, version, record: Some(Bytes::from(record)) };
+        Ok(StoredRow { partition, row })
+    }
+
+    /// Whether a grid of so many partitions would have it where it is.
+    pub(super) fn is_placed(&self, partitions: u16) -> bool {
+        let is_session = self.entity_type().starts_with("fastness.");
+        match is_session {
+            true => self.partition.0 < partitions, // each partition has its own
+            false => self.partition == hash::partition_of(&self.row.key.key, partitions),
+        }
     }
 
     pub(super) fn into_row(self) -> Row {
@@ -122,19 +146,4 @@ impl fmt::Debug for StoredRow {
         let Row { key, version, .. } = &self.row;
         write!(f, "{} {key:?} {version} {}", self.partition, to_hex(self.record()))
     }
-}
-
-/// The row that such a record is of, in such an entity's row.
-///
-/// # Errors
-/// When the record is damaged, or of another entity.
-pub(super) fn row_of(key: RowKey, record: Vec<u8>) -> Result<Row, DecodeError> {
-    let version = {
-        let found = record::decode(&record)?;
-        if (found.entity_type, found.key) != (&*key.entity_type, &*key.key) {
-            return Err(DecodeError::new("the record is of another entity than its line says"));
-        }
-        found.version
-    };
-    Ok(Row { key, version, record: Some(Bytes::from(record)) })
 }

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use fastness::EntityOptions;
+use fastness::testkit::{Calls, FaultyStore};
 
 use crate::entities::{Counter, Ledger};
-use crate::faulty_store::FaultyStore;
 use crate::{advance_until, in_memory, manual_clock, stored};
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn nobody_reads_what_a_write_through_store_does_not_have() {
     let grid = stored(&store).start().await.unwrap();
     let ledger = grid.entity::<Ledger>(1);
     assert_eq!(ledger.enter().await.unwrap(), 1);
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     let mut write = Box::pin(ledger.enter().into_future());
     let mut read = Box::pin(ledger.entries().into_future());
     let other = grid.entity::<Counter>(1);
@@ -55,7 +55,7 @@ async fn nobody_reads_what_a_write_through_store_does_not_have() {
         // It goes through the same partition's queue later than both.
         value = async { other.add(1).await } => assert_eq!(value.unwrap(), 1),
     }
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
     assert_eq!(write.await.unwrap(), 2);
     assert_eq!(read.await.unwrap(), 2);
 }
@@ -65,17 +65,17 @@ async fn many_written_through_changes_share_a_commit() {
     let store = FaultyStore::new();
     let grid = stored(&store).start().await.unwrap();
     grid.entity::<Ledger>(0).enter().await.unwrap(); // opens its partition's session
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     let ledger = grid.entity::<Ledger>(0);
     let asks: Vec<_> = (0..200).map(|_| tokio::spawn(ledger.enter().into_future())).collect();
     let marker = grid.entity::<Counter>(0); // the same key is the same partition
     while marker.add(1).await.is_err() {}
-    let before = store.faults.writes();
-    store.faults.is_open.send_replace(true);
+    let before = store.faults().writes();
+    store.faults().release();
     for ask in asks {
         ask.await.unwrap().unwrap();
     }
-    let commits = store.faults.writes() - before;
+    let commits = store.faults().writes() - before;
     assert!(commits < 50, "200 changes took {commits} commits");
 }
 
@@ -97,10 +97,10 @@ async fn changes_of_one_entity_coalesce_until_the_delay_after_the_first() {
         counter.add(1).await.unwrap();
         clock.advance(Duration::from_millis(100));
     }
-    assert_eq!(store.faults.writes(), 0, "900 ms after the first change nothing is due");
-    advance_until(&clock, async || store.faults.writes() > 0).await;
+    assert_eq!(store.faults().writes(), 0, "900 ms after the first change nothing is due");
+    advance_until(&clock, async || store.faults().writes() > 0).await;
     grid.persisted().await.unwrap();
-    assert_eq!(store.faults.rows.load(std::sync::atomic::Ordering::SeqCst), 1);
+    assert_eq!(store.faults().rows_written(), 1);
 }
 
 #[tokio::test]
@@ -110,7 +110,7 @@ async fn a_store_that_fails_for_a_minute_loses_nothing() {
     let grid = stored(&store).clock(clock.clone()).start().await.unwrap();
     let counter = grid.entity::<Counter>(1);
     counter.add(1).await.unwrap();
-    store.faults.set_down(true);
+    store.faults().fail(Calls::Writes);
     counter.add(1).await.unwrap();
     let minute = Duration::from_secs(60);
     let step = Duration::from_millis(500);
@@ -118,8 +118,8 @@ async fn a_store_that_fails_for_a_minute_loses_nothing() {
         clock.advance(step);
         tokio::task::yield_now().await;
     }
-    advance_until(&clock, async || store.faults.writes() >= 3).await;
-    store.faults.set_down(false);
+    advance_until(&clock, async || store.faults().writes() >= 3).await;
+    store.faults().heal();
     let mut persisted = Box::pin(grid.persisted());
     advance_until(&clock, async || {
         tokio::select! {

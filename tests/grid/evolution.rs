@@ -1,9 +1,8 @@
 //! Types that change while their rows stay.
 
 use fastness::prelude::*;
+use fastness::testkit::FaultyStore;
 use fastness::{AskError, DecodeError, EntityOptions, Grid, GridBuilder, StartError, StoredState};
-
-use crate::faulty_store::FaultyStore;
 
 mod v1 {
     use super::*;

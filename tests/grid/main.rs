@@ -8,7 +8,6 @@ mod durability;
 mod endings;
 mod entities;
 mod evolution;
-mod faulty_store;
 mod limits;
 mod metrics;
 mod promises;
@@ -17,10 +16,10 @@ mod sessions;
 
 use std::time::Duration;
 
+use fastness::testkit::FaultyStore;
 use fastness::{EntityOptions, Grid, GridBuilder, ManualClock, Timestamp};
 
 use entities::{Counter, Gate, Ledger, Wallet};
-use faulty_store::FaultyStore;
 
 /// A grid of the test entities without a store.
 fn in_memory() -> GridBuilder {

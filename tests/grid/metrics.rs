@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{EntityOptions, Grid, Threads};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
 use tokio::task::LocalSet;
 
 use crate::entities::{Counter, Ledger};
-use crate::faulty_store::FaultyStore;
 
 /// Everything that was recorded: name and labels, with the value.
 fn recorded(work: impl AsyncFnOnce()) -> BTreeMap<String, DebugValue> {
@@ -44,9 +44,9 @@ fn asks_pending_writes_retries_dead_letters_and_panics_are_counted() {
             grid.entity::<Counter>(key).add(1).await.unwrap();
         }
         grid.entity::<Counter>(9).explode().await.unwrap_err();
-        store.faults.set_down(true);
+        store.faults().fail(Calls::Writes);
         let mut down = Box::pin(grid.persisted());
-        while store.faults.writes() < 3 {
+        while store.faults().writes() < 3 {
             tokio::select! {
                 biased;
                 _ = &mut down => panic!("the store is down"),
@@ -54,8 +54,8 @@ fn asks_pending_writes_retries_dead_letters_and_panics_are_counted() {
             }
         }
         drop(down);
-        store.faults.set_down(false);
-        *store.faults.refused.lock().unwrap() = Box::new(|row| &*row.key.entity_type == "ledger");
+        store.faults().heal();
+        store.faults().refuse_records(|row| &*row.key.entity_type == "ledger");
         grid.entity::<Ledger>(1).enter().await.unwrap();
         while_pending = Some(grid.dead_letters().list().await.unwrap().len());
         grid.leave().await.unwrap();

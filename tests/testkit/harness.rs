@@ -97,7 +97,8 @@ impl Leaky {
     fn take(&mut self, _message: OneWay) {}
 
     fn give(&mut self) -> Option<OneWay> {
-        Some(OneWay { value: 1 })
+        let value = self.one_way.as_ref().map_or(1, |one_way| one_way.value);
+        Some(OneWay { value })
     }
 
     #[read]
