@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
+use tokio::task::coop;
 
 use crate::engine::execution::Numbered;
 use crate::engine::id::{PartitionId, RequestId};
@@ -73,8 +74,19 @@ impl<E: Entity, M: MessageTo<E>> Future for AskFuture<E, M> {
         loop {
             match std::mem::replace(this.state, State::Over) {
                 State::Start(call) => {
+                    // An ask may be answered at once: then others of this thread must have their
+                    // turn now and then.
+                    let Poll::Ready(turn) = coop::poll_proceed(cx) else {
+                        *this.state = State::Start(call);
+                        return Poll::Pending;
+                    };
+                    turn.made_progress();
                     *this.sends += 1;
-                    *this.state = start(call)?;
+                    *this.state = match begin(call)? {
+                        Begun::Answered(reply) => return Poll::Ready(reply),
+                        Begun::Sent(sent) => State::Sent(sent),
+                        Begun::MustWait(call) => State::Admitting(Box::pin(send(call))),
+                    };
                 }
                 State::Admitting(mut admission) => match admission.as_mut().poll(cx) {
                     Poll::Ready(sent) => *this.state = State::Sent(sent?),
@@ -121,32 +133,35 @@ pub(crate) fn send_now<E: Entity, M: MessageTo<E>>(
     mut call: Call<E, M>,
 ) -> Result<(), AskError<M>> {
     call.deadline = Some(Instant::FAR); // nobody would hear that it was given up
-    match try_send(call)? {
-        Ok(sent) => {
+    match begin(call)? {
+        Begun::Answered(_) => Ok(()),
+        Begun::Sent(sent) => {
             sent.detach();
             Ok(())
         }
-        Err(call) => Err(NotIn::NotNow.of(call)),
+        Begun::MustWait(call) => Err(NotIn::NotNow.of(call)),
     }
 }
 
-fn start<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<State<E, M>, AskError<M>> {
-    Ok(match try_send(call)? {
-        Ok(sent) => State::Sent(sent),
-        Err(call) => State::Admitting(Box::pin(send(call))),
-    })
+/// How far an ask comes without waiting.
+enum Begun<E: Entity, M: MessageTo<E>> {
+    /// It was run on this very thread.
+    Answered(Reply<M>),
+    Sent(Sent<E, M>),
+    /// There is no place for it, or no number, now.
+    MustWait(Call<E, M>),
 }
 
-/// Sends the ask if that needs no waiting, else gives it back.
-#[allow(clippy::type_complexity)] // three outcomes, each said once
-fn try_send<E: Entity, M: MessageTo<E>>(
-    call: Call<E, M>,
-) -> Result<Result<Sent<E, M>, Call<E, M>>, AskError<M>> {
+fn begin<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Begun<E, M>, AskError<M>> {
     let at = match check(&call) {
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
     };
     let now = call.router.clock.now();
+    let call = match run_direct(call, at, now) {
+        Ok(reply) => return Ok(Begun::Answered(reply)),
+        Err(call) => call,
+    };
     let admitted = call.router.try_admit(at.1).and_then(|()| {
         call.router.try_number::<M>(call.which, at, now).inspect_err(|_| {
             call.router.admissions.release(at.1, 1);
@@ -155,11 +170,30 @@ fn try_send<E: Entity, M: MessageTo<E>>(
     match admitted {
         Ok(numbered) => {
             let deadline = call.deadline(now);
-            Ok(Ok(Sent::new(call, numbered, now, deadline)))
+            Ok(Begun::Sent(Sent::new(call, numbered, now, deadline)))
         }
-        Err(NotIn::NotNow) => Ok(Err(call)),
+        Err(NotIn::NotNow) => Ok(Begun::MustWait(call)),
         Err(not_in) => Err(not_in.of(call)),
     }
+}
+
+/// Runs a new ask at once, if its entity is on this thread and nothing is to be waited for.
+fn run_direct<E: Entity, M: MessageTo<E>>(
+    call: Call<E, M>,
+    at: (u16, PartitionId),
+    now: Instant,
+) -> Result<Reply<M>, Call<E, M>> {
+    let is_new = !matches!(call.which, Which::Given(_));
+    let Some(lane) = call.router.idle_lane_here(at.1).filter(|_| is_new) else { return Err(call) };
+    let Ok(numbered) = call.router.try_number::<M>(call.which, at, now) else { return Err(call) };
+    let Call { router, target: Ok(target), message, which, patience, deadline } = call else {
+        unreachable!("checked before")
+    };
+    let ran = lane.run_direct(now, &target, numbered.as_ref(), message);
+    if let Some(numbered) = numbered {
+        router.own_session(at.1).close(numbered.request.number);
+    }
+    ran.map_err(|message| Call { router, target: Ok(target), message, which, patience, deadline })
 }
 
 async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>, AskError<M>> {

@@ -12,17 +12,17 @@ use std::task::{Context as TaskContext, Poll, Waker};
 
 use crate::codec;
 use crate::engine::execution::{self, Numbered, Outcome, Verdict};
-use crate::engine::id::{EntityId, PartitionId, Version};
+use crate::engine::id::{PartitionId, RequestId};
 use crate::engine::instant::Instant;
-use crate::entity::{Context, Entity, MessageTo, Mode};
+use crate::entity::{Entity, MessageTo, Mode};
 use crate::error::AskError;
 use crate::key::Key;
 use crate::metrics::Lookup;
 use crate::store::RowKey;
 
-use super::entities::{Entities, Executed};
+use super::entities::Entities;
 use super::execution::Execution;
-use super::undone::{Undone, check_size, quietly};
+use super::handling::{self, At};
 
 /// What an ask resolves to.
 pub(crate) type Reply<M> = Result<<M as crate::entity::Message>::Reply, AskError<M>>;
@@ -140,8 +140,12 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         !matches!(mem::replace(&mut *self.stage(), Stage::Over), Stage::Queued(..))
     }
 
+    fn request(&self) -> Option<RequestId> {
+        self.numbered.map(|numbered| numbered.request)
+    }
+
     fn indeterminate(&self) -> AskError<M> {
-        AskError::Indeterminate { request: self.numbered.map(|numbered| numbered.request) }
+        AskError::Indeterminate { request: self.request() }
     }
 
     /// `refusal`, unless an earlier try may have run.
@@ -231,58 +235,6 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
             Verdict::Reused => Err(Err(AskError::RequestReused { request })),
         }
     }
-
-    fn read(
-        &self,
-        entities: &mut Entities<E>,
-        slot: Option<u32>,
-        message: M,
-        execution: &mut Execution,
-    ) -> Reply<M> {
-        let mut fresh = None;
-        let entity = match entities.look(slot)? {
-            Some(entity) => entity,
-            None => fresh.insert(quietly(E::default)?),
-        };
-        let mut cx = Context::new(&self.target.key, execution.time, None);
-        quietly(|| message.deliver(entity, &mut cx)).map_err(|undone| {
-            execution.panics += 1;
-            undone.into()
-        })
-    }
-
-    fn write(
-        &self,
-        entities: &mut Entities<E>,
-        slot: Option<u32>,
-        (message, floor): (M, u64),
-        execution: &mut Execution,
-    ) -> (Reply<M>, (EntityId, Version)) {
-        let slot = slot.unwrap_or_else(|| entities.insert(&self.target.key, execution.time));
-        let (time, limits) = (execution.time, execution.limits());
-        let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
-            let request = self.numbered.map(|numbered| numbered.request);
-            let mut cx = Context::new(&self.target.key, time, request);
-            let reply = message.deliver(entity, &mut cx);
-            let encoded = match &self.numbered {
-                Some(_) => Some(encode_reply::<M>(&reply, limits.reply_bytes_max)?),
-                None => None,
-            };
-            let failed = M::is_failure(&reply);
-            let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
-            Ok(Executed { failed, removed, passivated, value: (reply, encoded) })
-        });
-        let (answer, outcome) = match result {
-            Ok((reply, encoded)) => (Ok(reply), encoded.map(Outcome::Reply)),
-            Err(undone) => {
-                execution.panics += u64::from(matches!(undone, Undone::Panicked(_)));
-                let outcome = undone.outcome();
-                (Err(undone.into()), outcome)
-            }
-        };
-        let recorded = self.numbered.as_ref().zip(outcome);
-        (answer, entities.note(slot, changed, recorded, floor, execution))
-    }
 }
 
 impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
@@ -332,10 +284,12 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
                     execution.given_up += 1;
                     return; // the caller gave up, and knows that it did not run
                 };
+                let at = At { key: &self.target.key, slot, request: self.request() };
                 if M::Mode::WRITES {
-                    self.write(entities, slot, (message, floor), execution)
+                    let record = self.numbered.as_ref().map(|numbered| (numbered, floor));
+                    handling::write(at, message, record, entities, execution)
                 } else {
-                    (self.read(entities, slot, message, execution), entities.seen(slot))
+                    (handling::read(at, message, entities, execution), entities.seen(slot))
                 }
             }
         };
@@ -379,16 +333,6 @@ pub(crate) enum Refusal {
     Unavailable,
     /// What the store holds of the entity cannot be read.
     Undecodable(Arc<str>),
-}
-
-fn encode_reply<M: crate::entity::Message>(
-    reply: &M::Reply,
-    bytes_max: usize,
-) -> Result<Box<[u8]>, Undone> {
-    let mut bytes = Vec::new();
-    codec::encode_into(reply, &mut bytes).map_err(|error| Undone::Panicked(error.to_string()))?;
-    check_size("reply", bytes.len(), bytes_max)?;
-    Ok(bytes.into_boxed_slice())
 }
 
 fn recorded<M: crate::entity::Message>(outcome: &Outcome) -> Reply<M> {

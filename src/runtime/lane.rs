@@ -4,28 +4,56 @@
 //! run as one batch, and each unit is settled once: measured, that is far cheaper than a queue and
 //! a wake-up for each unit (decision record 3). The queue never fills: each ask in it holds a place
 //! of its partition, and there are no more places than the queue has room.
+//!
+//! A caller on this very thread needs no queue: its ask runs at once, unless others are queued
+//! before it, or it has to wait for something (decision record 15).
 
 use std::cell::RefCell;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use actix::Addr;
 use tokio::sync::{mpsc, watch};
 
+use crate::engine::execution::Numbered;
+use crate::engine::instant::Instant;
+use crate::entity::{Entity, MessageTo};
+use crate::error::AskError;
+
 use super::admissions::Admissions;
 use super::clock::Clock;
-use super::exchange::{AnyAsk, Refusal};
+use super::exchange::{AnyAsk, Refusal, Reply, Target};
 use super::persistence::{Persistence, Read, Write};
 use super::processing_unit::ProcessingUnit;
 use super::timer::Timer;
 use super::undone::quietly;
 use super::unit::{Unit, Wanted};
 
+/// Tells the grids of one process from each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GridNumber(u64);
+
+impl GridNumber {
+    pub(crate) fn next() -> GridNumber {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        GridNumber(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
 /// Asks taken from the queue at once. Enough to make batches, few enough that timers and control
 /// messages of the thread are not kept waiting.
 const ASKS_AT_ONCE: usize = 512;
 
+thread_local! {
+    /// The lanes that are served on this thread: one for each grid.
+    static LANES: RefCell<Vec<Rc<Lane>>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The units of one thread. Everything here stays on it.
 pub(crate) struct Lane {
+    /// Which grid's, in this process.
+    grid: GridNumber,
     pub(crate) clock: Clock,
     units: Vec<RefCell<Unit>>,
     addresses: RefCell<Vec<Addr<ProcessingUnit>>>,
@@ -38,6 +66,7 @@ pub(crate) struct Lane {
 
 impl Lane {
     pub(crate) fn new(
+        grid: GridNumber,
         clock: Clock,
         units: Vec<Unit>,
         persistence: Option<Addr<Persistence>>,
@@ -47,7 +76,7 @@ impl Lane {
         let timer = Timer::new(clock.clone(), units.len());
         let units = units.into_iter().map(RefCell::new).collect();
         let addresses = RefCell::new(Vec::new());
-        Lane { clock, units, addresses, persistence, admissions, timer, threads }
+        Lane { grid, clock, units, addresses, persistence, admissions, timer, threads }
     }
 
     /// Tells the lane its units' actors.
@@ -57,6 +86,36 @@ impl Lane {
 
     pub(crate) fn units(&self) -> usize {
         self.units.len()
+    }
+
+    /// The lane of a grid, if it is served on this very thread.
+    pub(crate) fn here(grid: GridNumber) -> Option<Rc<Lane>> {
+        let here = LANES.try_with(|lanes| {
+            let lanes = lanes.try_borrow().ok()?;
+            lanes.iter().find(|lane| lane.grid == grid).cloned()
+        });
+        here.ok()?
+    }
+
+    /// Runs an ask of a caller on this very thread at once, or gives it back if it has to wait for
+    /// something. Nothing may be queued before it.
+    pub(crate) fn run_direct<E: Entity, M: MessageTo<E>>(
+        &self,
+        now: Instant,
+        target: &Target<E::Key>,
+        numbered: Option<&Numbered>,
+        message: M,
+    ) -> Result<Reply<M>, M> {
+        let index = usize::from(target.partition.0) / self.threads;
+        // User code may ask from odd places, such as a `Drop` inside a handler.
+        if self.units[index].try_borrow_mut().is_err() {
+            return Err(message);
+        }
+        let run = |unit: &mut Unit| unit.run_direct(now, target, numbered, message);
+        self.with_unit(index, run).unwrap_or_else(|| {
+            let request = numbered.map(|numbered| numbered.request);
+            Ok(Err(AskError::Indeterminate { request }))
+        })
     }
 
     /// Lets `work` at a unit, then performs what came of it. `None` if that panicked: a bug, or
@@ -103,11 +162,12 @@ impl Lane {
 
     /// Serves asks until `stop`, then ends those that are still here.
     pub(crate) async fn serve(
-        &self,
+        self: &Rc<Self>,
         mut asks: mpsc::Receiver<Arc<dyn AnyAsk>>,
         mut stop: watch::Receiver<bool>,
         depth: metrics::Gauge,
     ) {
+        let _here = Here::new(Rc::clone(self));
         let mut taken = Vec::with_capacity(ASKS_AT_ONCE);
         let mut inboxes: Vec<Vec<Arc<dyn AnyAsk>>> = self.units.iter().map(|_| vec![]).collect();
         let mut touched = Vec::new();
@@ -159,5 +219,23 @@ impl Lane {
             }
             inboxes[index].push(ask);
         }
+    }
+}
+
+/// While it lives, its lane's asks may be run directly on this thread.
+struct Here(GridNumber);
+
+impl Here {
+    fn new(lane: Rc<Lane>) -> Here {
+        let grid = lane.grid;
+        LANES.with(|lanes| lanes.borrow_mut().push(lane));
+        Here(grid)
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        // When the thread itself ends, the list may be gone.
+        let _ = LANES.try_with(|lanes| lanes.borrow_mut().retain(|lane| lane.grid != self.0));
     }
 }

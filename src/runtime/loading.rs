@@ -52,10 +52,6 @@ impl Loading {
         }
     }
 
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entities.is_empty()
-    }
-
     pub(crate) fn has(&self, key: &RowKey) -> bool {
         self.entities.contains_key(key)
     }

@@ -14,6 +14,7 @@ mod entities;
 pub(crate) mod error;
 pub(crate) mod exchange;
 mod execution;
+mod handling;
 mod held;
 mod lane;
 mod loading;

@@ -19,7 +19,7 @@ use super::admissions::Admissions;
 use super::clock::Clock;
 use super::error::{LeaveError, StartError};
 use super::exchange::AnyAsk;
-use super::lane::Lane;
+use super::lane::{GridNumber, Lane};
 use super::persistence::Persistence;
 use super::processing_unit::ProcessingUnit;
 use super::recovery;
@@ -57,6 +57,7 @@ type Units = Vec<(PartitionId, Addr<ProcessingUnit>)>;
 
 /// What one thread is started from.
 struct Seat {
+    grid: GridNumber,
     thread: usize,
     threads: usize,
     epochs: Arc<Vec<Epoch>>,
@@ -99,6 +100,7 @@ impl Node {
             }
             None => None,
         };
+        let grid = GridNumber::next();
         let count = threads.count().min(usize::from(partitions));
         let per_thread = usize::from(partitions).div_ceil(count);
         let depth = per_thread * registry.limits.asks_per_partition_max as usize;
@@ -108,6 +110,7 @@ impl Node {
             let (lane, asks) = mpsc::channel(depth);
             let (ready, is_ready) = oneshot::channel();
             let seat = Seat {
+                grid,
                 thread,
                 threads: count,
                 epochs: Arc::clone(&epochs),
@@ -127,7 +130,8 @@ impl Node {
             readies.push(is_ready);
         }
         let client = random_u128()?;
-        let router = Router::new(clock, registry, metrics, partitions, lanes, admissions, client);
+        let router =
+            Router::new(grid, clock, registry, metrics, partitions, lanes, admissions, client);
         let node = Node {
             router: Arc::new(router),
             stop,
@@ -238,8 +242,8 @@ impl Seat {
             }
         };
         let partitions: Vec<_> = units.iter().map(|unit| unit.partition).collect();
-        let Seat { clock, persistence, admissions, threads, thread, .. } = self;
-        let lane = Rc::new(Lane::new(clock, units, persistence, admissions, threads));
+        let Seat { grid, clock, persistence, admissions, threads, thread, .. } = self;
+        let lane = Rc::new(Lane::new(grid, clock, units, persistence, admissions, threads));
         let units: Vec<_> = (0..lane.units())
             .map(|index| ProcessingUnit::new(Rc::clone(&lane), index).start())
             .collect();

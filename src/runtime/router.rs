@@ -1,6 +1,8 @@
 //! Finds the lane of an ask's partition, admits the ask, and numbers it.
 
+use std::cell::Cell;
 use std::collections::HashMap;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 
@@ -20,14 +22,19 @@ use super::admissions::Admissions;
 use super::client_session::{ClientSession, DurableSession, NoNumber};
 use super::clock::Clock;
 use super::exchange::AnyAsk;
+use super::lane::{GridNumber, Lane};
 use super::processing_unit::{OpenSession, ProcessingUnit};
 use super::registry::Registry;
 
 /// Stands for the type of entities that the grid was not built with.
 pub(crate) const UNKNOWN_KIND: u16 = u16::MAX;
 
+/// Bytes that a thread keeps to encode keys in.
+const SCRATCH_MAX: usize = 4096;
+
 /// What references to entities share: the way to every partition.
 pub(crate) struct Router {
+    grid: GridNumber,
     pub(crate) clock: Clock,
     pub(crate) registry: Arc<Registry>,
     pub(crate) metrics: Arc<GridMetrics>,
@@ -64,7 +71,9 @@ pub(crate) enum Which {
 }
 
 impl Router {
+    #[allow(clippy::too_many_arguments)] // each is of another type, and made elsewhere
     pub(crate) fn new(
+        grid: GridNumber,
         clock: Clock,
         registry: Arc<Registry>,
         metrics: Arc<GridMetrics>,
@@ -79,6 +88,7 @@ impl Router {
         let own_sessions =
             (0..partitions).map(|p| ClientSession::new(session(p), window_max)).collect();
         Router {
+            grid,
             clock,
             registry,
             metrics,
@@ -114,13 +124,21 @@ impl Router {
 
     /// Type and partition of an entity. `Err` holds the size of a key that is too large.
     pub(crate) fn locate<E: Entity>(&self, key: &E::Key) -> Result<(u16, PartitionId), usize> {
-        let mut bytes = Vec::with_capacity(32);
-        key.encode(&mut bytes);
-        if bytes.len() > self.registry.limits.key_bytes_max {
-            return Err(bytes.len());
+        thread_local! {
+            static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
         }
-        let kind = self.registry.index_of::<E>().unwrap_or(UNKNOWN_KIND);
-        Ok((kind, partition_of(&bytes, self.partitions)))
+        // Taken, so that a key's own code may do what it likes.
+        let mut bytes = SCRATCH.take();
+        bytes.clear();
+        key.encode(&mut bytes);
+        let (len, partition) = (bytes.len(), partition_of(&bytes, self.partitions));
+        if bytes.capacity() <= SCRATCH_MAX {
+            SCRATCH.set(bytes);
+        }
+        if len > self.registry.limits.key_bytes_max {
+            return Err(len);
+        }
+        Ok((self.registry.index_of::<E>().unwrap_or(UNKNOWN_KIND), partition))
     }
 
     /// Takes a place at the partition, if one is free.
@@ -215,6 +233,13 @@ impl Router {
                 done => return done,
             }
         }
+    }
+
+    /// The lane of a partition, if it is served on this very thread and nothing is queued there.
+    pub(crate) fn idle_lane_here(&self, partition: PartitionId) -> Option<Rc<Lane>> {
+        let here = Lane::here(self.grid)?;
+        let lane = &self.lanes[usize::from(partition.0) % self.lanes.len()];
+        (self.is_open() && lane.capacity() == lane.max_capacity()).then_some(here)
     }
 
     /// Queues an admitted ask.

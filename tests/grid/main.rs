@@ -4,6 +4,7 @@
 mod asks;
 mod cache;
 mod dead_letters;
+mod direct;
 mod durability;
 mod endings;
 mod entities;

@@ -1,152 +1,168 @@
-//! Slots in three lists, each in the order of use. The links are in an array by slot: nothing is
-//! allocated for a move.
+//! The lists of a policy: each slot that is in memory is in exactly one, ordered by last use.
+//!
+//! They are threaded through one array, indexed by slot, so that every move costs the same and
+//! nothing is allocated for it.
 
+/// No slot: a slab has no index so high.
 const NONE: u32 = u32::MAX;
 
-/// In which list a slot stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Segment {
+/// Where a slot is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Place {
+    /// Not in memory.
+    Away,
+    /// Just come, not yet compared with those who stay.
     Window,
+    /// Stays, and goes next.
     Probation,
+    /// Was asked for while on probation.
     Protected,
 }
 
+impl Place {
+    /// All lists.
+    pub(super) const LISTED: [Place; 3] = [Place::Window, Place::Probation, Place::Protected];
+
+    /// Which of the lists; none for what is away.
+    fn list(self) -> Option<usize> {
+        match self {
+            Place::Away => None,
+            Place::Window => Some(0),
+            Place::Probation => Some(1),
+            Place::Protected => Some(2),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
-struct Node {
-    hash: u64,
-    /// The next one that was used later, and earlier.
-    newer: u32,
-    older: u32,
+struct Link {
+    colder: u32,
+    warmer: u32,
+    hash: u32,
     bytes: u32,
-    /// `None` if the slot is in no list.
-    segment: Option<Segment>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct List {
-    first: u32,
-    last: u32,
+    coldest: u32,
+    warmest: u32,
     len: usize,
 }
 
 #[derive(Debug)]
 pub(super) struct Lists {
-    nodes: Vec<Node>,
+    links: Vec<Link>,
+    /// Beside the links, where it would cost them three more bytes each.
+    places: Vec<Place>,
     lists: [List; 3],
-    len: usize,
-    bytes: u64,
-}
-
-impl Default for Lists {
-    fn default() -> Lists {
-        let empty = List { first: NONE, last: NONE, len: 0 };
-        Lists { nodes: Vec::new(), lists: [empty; 3], len: 0, bytes: 0 }
-    }
 }
 
 impl Lists {
-    pub(super) fn len(&self) -> usize {
-        self.len
+    pub(super) fn new() -> Lists {
+        let empty = List { coldest: NONE, warmest: NONE, len: 0 };
+        Lists { links: Vec::new(), places: Vec::new(), lists: [empty; 3] }
     }
 
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes
+    pub(super) fn place(&self, slot: u32) -> Place {
+        self.places.get(slot as usize).copied().unwrap_or(Place::Away)
     }
 
-    pub(super) fn len_of(&self, segment: Segment) -> usize {
-        self.lists[segment as usize].len
+    pub(super) fn len(&self, place: Place) -> usize {
+        place.list().map_or(0, |list| self.lists[list].len)
     }
 
-    /// The one that was not used for longest.
-    pub(super) fn last(&self, segment: Segment) -> Option<u32> {
-        Some(self.lists[segment as usize].last).filter(|slot| *slot != NONE)
+    /// The one that was used longest ago.
+    pub(super) fn coldest(&self, place: Place) -> Option<u32> {
+        let list = place.list()?;
+        Some(self.lists[list].coldest).filter(|slot| *slot != NONE)
     }
 
-    /// Where a slot stands, and its key's hash.
-    pub(super) fn find(&self, slot: u32) -> Option<(Segment, u64)> {
-        let node = self.nodes.get(slot as usize)?;
-        Some((node.segment?, node.hash))
+    pub(super) fn hash(&self, slot: u32) -> u32 {
+        self.links[slot as usize].hash
     }
 
-    /// Puts a slot, which is in no list, into the window.
-    pub(super) fn insert(&mut self, slot: u32, hash: u64, bytes: u32) {
-        self.remove(slot);
+    pub(super) fn bytes(&self, slot: u32) -> u32 {
+        self.links[slot as usize].bytes
+    }
+
+    pub(super) fn set_bytes(&mut self, slot: u32, bytes: u32) {
+        self.links[slot as usize].bytes = bytes;
+    }
+
+    /// A slot that is away comes in at the warm end of `place`.
+    pub(super) fn insert(&mut self, slot: u32, hash: u32, bytes: u32, place: Place) {
         let at = slot as usize;
-        if self.nodes.len() <= at {
-            let none = Node { hash: 0, newer: NONE, older: NONE, bytes: 0, segment: None };
-            self.nodes.resize(at + 1, none);
+        if at >= self.links.len() {
+            let empty = Link { colder: NONE, warmer: NONE, hash: 0, bytes: 0 };
+            grow(&mut self.links, at + 1, empty);
+            grow(&mut self.places, at + 1, Place::Away);
         }
-        self.nodes[at].hash = hash;
-        self.nodes[at].bytes = bytes;
-        self.len += 1;
-        self.bytes += u64::from(bytes);
-        self.link(slot, Segment::Window);
+        self.links[at] = Link { colder: NONE, warmer: NONE, hash, bytes };
+        self.push(slot, place);
     }
 
-    pub(super) fn resize(&mut self, slot: u32, bytes: u32) {
-        if let Some(node) = self.nodes.get_mut(slot as usize).filter(|node| node.segment.is_some())
-        {
-            self.bytes = self.bytes - u64::from(node.bytes) + u64::from(bytes);
-            node.bytes = bytes;
-        }
+    /// Takes it out of its list and puts it at the warm end of `place`.
+    pub(super) fn warm(&mut self, slot: u32, place: Place) {
+        self.unlink(slot);
+        self.push(slot, place);
     }
 
     pub(super) fn remove(&mut self, slot: u32) {
-        if self.find(slot).is_some() {
-            self.unlink(slot);
-            self.len -= 1;
-            self.bytes -= u64::from(self.nodes[slot as usize].bytes);
-        }
-    }
-
-    /// Makes a slot, which is in a list, the newest of another or of the same.
-    pub(super) fn move_to_front(&mut self, slot: u32, segment: Segment) {
         self.unlink(slot);
-        self.link(slot, segment);
     }
 
-    fn link(&mut self, slot: u32, segment: Segment) {
-        let list = &mut self.lists[segment as usize];
-        let older = std::mem::replace(&mut list.first, slot);
+    /// From the coldest to the warmest, the same in both directions.
+    #[cfg(test)]
+    pub(super) fn walk(&self, place: Place) -> Vec<u32> {
+        use std::iter::successors;
+
+        let list = self.lists[place.list().expect("it is a list")];
+        let some = |slot: u32| Some(slot).filter(|slot| *slot != NONE);
+        let warmer = |slot: &u32| some(self.links[*slot as usize].warmer);
+        let colder = |slot: &u32| some(self.links[*slot as usize].colder);
+        let upward: Vec<u32> = successors(some(list.coldest), warmer).collect();
+        let mut downward: Vec<u32> = successors(some(list.warmest), colder).collect();
+        downward.reverse();
+        assert_eq!(upward, downward);
+        upward
+    }
+
+    fn push(&mut self, slot: u32, place: Place) {
+        self.places[slot as usize] = place;
+        let Some(list) = place.list() else { return };
+        let list = &mut self.lists[list];
+        let colder = std::mem::replace(&mut list.warmest, slot);
         list.len += 1;
-        if older == NONE {
-            list.last = slot;
-        } else {
-            self.nodes[older as usize].newer = slot;
+        match colder {
+            NONE => list.coldest = slot,
+            colder => self.links[colder as usize].warmer = slot,
         }
-        let node = &mut self.nodes[slot as usize];
-        (node.newer, node.older, node.segment) = (NONE, older, Some(segment));
+        let link = &mut self.links[slot as usize];
+        link.colder = colder;
+        link.warmer = NONE;
     }
 
     fn unlink(&mut self, slot: u32) {
-        let Node { newer, older, segment, .. } = self.nodes[slot as usize];
-        let Some(segment) = segment else { return };
-        let list = &mut self.lists[segment as usize];
+        let place = std::mem::replace(&mut self.places[slot as usize], Place::Away);
+        let Some(list) = place.list() else { return };
+        let list = &mut self.lists[list];
+        let Link { colder, warmer, .. } = self.links[slot as usize];
         list.len -= 1;
-        match newer {
-            NONE => list.first = older,
-            newer => self.nodes[newer as usize].older = older,
+        match colder {
+            NONE => list.coldest = warmer,
+            colder => self.links[colder as usize].warmer = warmer,
         }
-        match older {
-            NONE => list.last = newer,
-            older => self.nodes[older as usize].newer = newer,
+        match warmer {
+            NONE => list.warmest = colder,
+            warmer => self.links[warmer as usize].colder = colder,
         }
-        self.nodes[slot as usize].segment = None;
-    }
-
-    /// Every list from its newest to its oldest, walked both ways.
-    #[cfg(test)]
-    pub(super) fn walk(&self, segment: Segment) -> Vec<(u32, u32)> {
-        let (mut found, mut at, mut newer) = (Vec::new(), self.lists[segment as usize].first, NONE);
-        while at != NONE {
-            let node = &self.nodes[at as usize];
-            assert_eq!((node.newer, node.segment), (newer, Some(segment)));
-            found.push((at, node.bytes));
-            (newer, at) = (at, node.older);
-        }
-        assert_eq!(self.lists[segment as usize].last, newer);
-        found
     }
 }
 
-const _: () = assert!(size_of::<Node>() == 24, "memory of each entity");
+/// Makes it so long, with an eighth to spare: a `Vec` left to itself would spare as much again.
+fn grow<T: Clone>(vec: &mut Vec<T>, len: usize, empty: T) {
+    if len > vec.capacity() {
+        vec.reserve_exact(len + len / 8 + 8 - vec.len());
+    }
+    vec.resize(len, empty);
+}

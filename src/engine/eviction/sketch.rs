@@ -1,120 +1,165 @@
-//! How often each key was asked for of late, roughly: a count-min sketch of four-bit counters that
-//! are halved now and then (Cormode and Muthukrishnan 2005; the ageing is TinyLFU's).
+//! How often a key was asked for lately: a count-min sketch that forgets.
+//!
+//! Four rows of 4-bit counters, sixteen counters to a word. A key has one counter in each row; the
+//! least of them is its frequency, never too low (up to [`FREQUENCY_MAX`]) and seldom too high.
+//! All counters are halved when as many accesses as ten times the population have been counted, so
+//! that what was popular once makes room. Cormode, Muthukrishnan 2005; Einziger, Friedman, Manes
+//! 2017, section 3.
 
-/// Counters in a word.
-const COUNTERS: u32 = 16;
+use std::array;
 
-/// Where a key is counted; what it was counted is the least of these.
-const ROWS: u64 = 4;
+/// Where the counters stop.
+pub(super) const FREQUENCY_MAX: u8 = 15;
 
-/// Counts per entity between two halvings.
-const PERIOD: u64 = 10;
+/// After how many accesses for each entity of the population the counters are halved.
+const SAMPLE: u64 = 10;
 
-#[derive(Debug)]
-pub(super) struct Sketch {
-    /// A power of two of words.
-    words: Vec<u64>,
-    /// Counts since the last halving, less what the halving left.
-    counted: u64,
-    /// Counts until the next one.
-    period: u64,
+/// The smallest table, in words: with fewer, small populations have too short a memory.
+const WORDS_MIN: usize = 32;
+
+/// Odd, and far from each other: each makes another hash of a hash (multiplicative hashing,
+/// Dietzfelbinger et al. 1997).
+const ROWS: [u64; 4] =
+    [0xc3a5_c85c_97cb_3127, 0xb492_b66f_be98_f273, 0x9ae1_6a3b_2f90_404f, 0xcbf2_9ce4_8422_2325];
+
+/// Every counter of a word without its highest bit: what is left of it, halved.
+const HALVES: u64 = 0x7777_7777_7777_7777;
+
+/// Where four bits of the table are.
+#[derive(Clone, Copy)]
+struct Counter {
+    word: usize,
+    shift: u32,
 }
 
-impl Default for Sketch {
-    fn default() -> Sketch {
-        Sketch { words: vec![0; 16], counted: 0, period: 16 * PERIOD }
-    }
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Sketch {
+    /// A power of two, or none yet.
+    words: Vec<u64>,
+    /// Accesses since the halving before, halved with the counters.
+    accesses: u64,
 }
 
 impl Sketch {
-    /// Makes room for the keys that are asked for where so many entities are in memory.
-    pub(super) fn grow(&mut self, entities: usize) {
-        while self.words.len() < entities {
-            // A key's place is its hash by the number of words: it stays where it was, or moves by
-            // as many places as there were.
+    /// Makes room for `population` entities. When the table doubles, each half is a copy of the
+    /// old: an index is the low bits of a hash, so each key finds its count in the half where one
+    /// more bit leads it.
+    pub(super) fn grow(&mut self, population: usize) {
+        if self.words.is_empty() {
+            self.words.resize(WORDS_MIN, 0);
+        }
+        // One word for one to two entities.
+        while self.words.len() * 2 <= population {
             self.words.extend_from_within(..);
         }
-        self.period = self.period.max(entities as u64 * PERIOD);
     }
 
-    pub(super) fn count(&mut self, hash: u64) {
-        let mut has_grown = false;
-        for row in 0..ROWS {
-            let (word, shift) = self.place(hash, row);
-            let word = &mut self.words[word];
-            if (*word >> shift) & 15 < 15 {
-                *word += 1 << shift;
-                has_grown = true;
+    /// Counts an access to the key with this hash, in a population of so many entities. There must
+    /// be room: `grow` comes first.
+    pub(super) fn count(&mut self, hash: u32, population: usize) {
+        let least = self.frequency(hash);
+        // Only the least counters grow: the others count other keys, too.
+        for counter in self.counters(hash) {
+            if least < FREQUENCY_MAX && self.read(counter) == least {
+                self.words[counter.word] += 1 << counter.shift;
             }
         }
-        self.counted += u64::from(has_grown);
-        if self.counted >= self.period {
-            self.counted /= 2;
-            for word in &mut self.words {
-                *word = (*word >> 1) & 0x7777_7777_7777_7777;
-            }
+        self.accesses += 1;
+        // At least the table's own size, so that halving costs each access only a little, even if
+        // the population has shrunk.
+        if self.accesses >= SAMPLE * population.max(self.words.len()) as u64 {
+            self.halve();
         }
     }
 
-    /// About how often it was counted, at most 15.
-    pub(super) fn of(&self, hash: u64) -> u8 {
-        let counter = |row| {
-            let (word, shift) = self.place(hash, row);
-            ((self.words[word] >> shift) & 15) as u8
-        };
-        (0..ROWS).map(counter).min().unwrap_or(0)
+    /// How often the key was asked for lately.
+    pub(super) fn frequency(&self, hash: u32) -> u8 {
+        let counts = self.counters(hash).map(|counter| self.read(counter));
+        counts.into_iter().min().unwrap_or(0)
     }
 
-    fn place(&self, hash: u64, row: u64) -> (usize, u32) {
-        // One multiplication for each row, by odd numbers that have nothing to do with each other
-        // (of the splitmix64 generator); the middle bits of the product are the best mixed.
-        const MIX: [u64; ROWS as usize] = [
-            0x9e37_79b9_7f4a_7c15,
-            0xbf58_476d_1ce4_e5b9,
-            0x94d0_49bb_1331_11eb,
-            0xd6e8_feb8_6659_fd93,
-        ];
-        let mixed = (hash ^ (hash >> 32)).wrapping_mul(MIX[row as usize]);
-        let word = (mixed >> 24) as usize & (self.words.len() - 1);
-        let counter = (mixed >> 60) as u32 % COUNTERS;
-        (word, counter * 4)
+    fn halve(&mut self) {
+        for word in &mut self.words {
+            *word = (*word >> 1) & HALVES;
+        }
+        self.accesses /= 2;
+    }
+
+    fn read(&self, counter: Counter) -> u8 {
+        (self.words[counter.word] >> counter.shift) as u8 & FREQUENCY_MAX
+    }
+
+    /// The key's counter in each row. Four counters of each word belong to each row.
+    fn counters(&self, hash: u32) -> [Counter; 4] {
+        array::from_fn(|row| {
+            let mixed = u64::from(hash).wrapping_mul(ROWS[row]);
+            let among = (mixed >> 30) as u32 & 3;
+            Counter {
+                word: (mixed >> 32) as usize & (self.words.len() - 1),
+                shift: 4 * (4 * row as u32 + among),
+            }
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
+    use crate::engine::sim::random::Random;
 
-    fn hash(key: u64) -> u64 {
-        xxhash_rust::xxh3::xxh3_64(&key.to_le_bytes())
+    fn counted(sketch: &mut Sketch, population: usize, hash: u32, times: u8) {
+        (0..times).for_each(|_| sketch.count(hash, population));
     }
 
     #[test]
-    fn what_is_counted_often_is_told_from_what_is_not() {
-        let mut sketch = Sketch::default();
+    fn counts_are_never_too_low_and_seldom_too_high() {
+        let (mut sketch, mut random, mut exact) =
+            (Sketch::default(), Random::new(1), BTreeMap::new());
         sketch.grow(1000);
-        for round in 0..8 {
-            for key in 0..100 {
-                sketch.count(hash(key));
-            }
-            sketch.count(hash(1000 + round));
+        for _ in 0..SAMPLE * 1000 - 1 {
+            // The square makes small numbers likelier.
+            let key = random.between(0, 60) * random.between(0, 60);
+            let hash = Random::new(key).next() as u32;
+            sketch.count(hash, 1000);
+            *exact.entry(hash).or_insert(0u32) += 1;
         }
-        assert!((0..100).all(|key| sketch.of(hash(key)) >= 8));
-        let rare = (1000..1008).filter(|key| sketch.of(hash(*key)) <= 2).count();
-        assert!(rare >= 7, "{rare} of 8");
+        let too_high = exact.iter().filter(|(hash, count)| {
+            let expected = (**count).min(FREQUENCY_MAX.into());
+            let found = u32::from(sketch.frequency(**hash));
+            assert!(found >= expected, "{found} is under {expected}");
+            found > expected
+        });
+        let too_high = too_high.count();
+        assert!(too_high * 10 < exact.len(), "{too_high} of {} are too high", exact.len());
     }
 
     #[test]
-    fn growing_forgets_nothing_and_time_does() {
+    fn growing_keeps_the_counts() {
         let mut sketch = Sketch::default();
-        for _ in 0..10 {
-            sketch.count(hash(7));
-        }
-        sketch.grow(5000);
-        assert_eq!(sketch.of(hash(7)), 10);
-        for key in 100..100 + 5000 * PERIOD {
-            sketch.count(hash(key));
-        }
-        assert!(sketch.of(hash(7)) < 10, "{}", sketch.of(hash(7)));
+        sketch.grow(1);
+        counted(&mut sketch, 1000, 17, 9);
+        counted(&mut sketch, 1000, 0xdead_beef, 3);
+        sketch.grow(100_000);
+        assert_eq!(sketch.words.len(), 65_536);
+        assert_eq!((sketch.frequency(17), sketch.frequency(0xdead_beef)), (9, 3));
+    }
+
+    #[test]
+    fn counts_are_halved_after_ten_times_the_population_and_never_overflow() {
+        let mut sketch = Sketch::default();
+        sketch.grow(40);
+        counted(&mut sketch, 40, 5, 200);
+        counted(&mut sketch, 40, 7, 199);
+        assert_eq!((sketch.frequency(5), sketch.frequency(7)), (15, 15));
+        sketch.count(7, 40);
+        assert_eq!((sketch.frequency(5), sketch.frequency(7)), (7, 7));
+        // A population smaller than the table does not make it forget faster.
+        counted(&mut sketch, 1, 5, 119);
+        assert_eq!(sketch.frequency(5), 15);
+        counted(&mut sketch, 1, 5, 1);
+        assert_eq!(sketch.frequency(5), 7);
     }
 }

@@ -151,6 +151,12 @@ impl Primary {
         self.committed
     }
 
+    /// Whether every copy holds everything.
+    #[must_use]
+    pub(crate) fn is_all_committed(&self) -> bool {
+        self.committed == self.last
+    }
+
     /// Whether a later epoch has taken over.
     #[must_use]
     pub(crate) fn is_fenced(&self) -> bool {
@@ -185,6 +191,15 @@ impl Primary {
             let position = self.next_position();
             debug_assert!(changes.iter().all(|change| change.version.position == position));
             self.last = position.seq;
+            if self.is_alone() && self.unstored.is_empty() && leaving.is_empty() {
+                // Held by all as soon as it is numbered, and nothing waits before it.
+                self.acknowledge_own();
+                if changes.iter().all(|change| !change.delay.is_zero()) {
+                    effects.extend(changes.iter().copied().map(Effect::Committed));
+                    effects.extend(answers.iter().map(|answer| Effect::Release(answer.ticket)));
+                    return;
+                }
+            }
             self.uncommitted.extend(changes);
             self.leaving.extend(leaving.iter().map(|leaving| (position.seq, *leaving)));
         }
@@ -202,6 +217,11 @@ impl Primary {
         // The own copy holds a batch as soon as it is numbered.
         self.acknowledge_own();
         self.release_committed(effects);
+    }
+
+    /// Whether nobody else must hold what is committed, and nothing waits to be.
+    fn is_alone(&self) -> bool {
+        self.acked.len() == 1 && self.uncommitted.is_empty() && self.awaiting_commit.is_empty()
     }
 
     fn acknowledge_own(&mut self) {

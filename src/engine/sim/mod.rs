@@ -13,7 +13,7 @@ mod client;
 mod deed;
 mod handlers;
 mod plan;
-mod random;
+pub(super) mod random;
 mod schedule;
 mod source;
 mod store;

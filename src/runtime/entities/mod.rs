@@ -127,6 +127,18 @@ impl<E: Entity> Entities<E> {
         }
     }
 
+    /// As [`look_up`](Self::look_up), where that is worth asking; counts what is found at once.
+    pub(crate) fn look_up_if_away(&mut self, key: &E::Key) -> Lookup {
+        if self.residency.is_complete() {
+            return Lookup::Hit;
+        }
+        let found = self.look_up(key);
+        if found != Lookup::StoreHit {
+            self.residency.counts.lookups[found as usize] += 1;
+        }
+        found
+    }
+
     /// The slot of an entity that is asked for now. If its time was over, it is removed first.
     pub(crate) fn access(&mut self, key: &E::Key, execution: &mut Execution) -> Option<u32> {
         let slot = self.find(key)?;

@@ -5,6 +5,7 @@
 //! which performs effects until there are none and says when the unit wants to be woken.
 
 mod dead_letters;
+mod direct;
 mod residency;
 mod sessions;
 mod storing;
@@ -99,6 +100,8 @@ pub(crate) struct Unit {
     /// Who waits for everything up to a position to be durable, ascending.
     persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
     housekeeping_at: Instant,
+    /// Empty: kept for its buffer.
+    effects: Vec<primary::Effect>,
     /// What the store is to write next.
     writing: Option<Writing>,
     /// Asks answered since the lane last asked.
@@ -151,6 +154,7 @@ impl Unit {
             settling: BTreeMap::new(),
             persisted_waiters: VecDeque::new(),
             housekeeping_at,
+            effects: Vec::new(),
             writing: None,
             answered: 0,
             now,
@@ -290,20 +294,21 @@ impl Unit {
         if changes.is_empty() && leaving.is_empty() && answers.is_empty() {
             return;
         }
-        let mut effects = Vec::with_capacity(changes.len() + leaving.len() + answers.len());
+        let mut effects = std::mem::take(&mut self.effects);
         let is_evicting = !leaving.is_empty();
         let event = primary::Event::Executed { changes, leaving, answers };
         self.primary.step(event, &mut effects);
         self.execution.batch.clear();
-        self.perform(effects);
+        self.perform(&mut effects);
+        self.effects = effects;
         if is_evicting {
             let seq = self.primary.committed();
             self.step_write_behind(write_behind::Event::Passed { seq });
         }
     }
 
-    fn perform(&mut self, effects: Vec<primary::Effect>) {
-        for effect in effects {
+    fn perform(&mut self, effects: &mut Vec<primary::Effect>) {
+        for effect in effects.drain(..) {
             match effect {
                 primary::Effect::Committed(change) => {
                     if self.write_behind.is_some() {
@@ -353,7 +358,7 @@ impl Unit {
     fn fence(&mut self) {
         let mut effects = Vec::new();
         self.primary.step(primary::Event::Fenced, &mut effects);
-        self.perform(effects);
+        self.perform(&mut effects);
         self.persisted_waiters.clear();
         self.settling.clear();
         for ask in self.waiting.take_all().into_iter().chain(self.loading.take_all()) {

@@ -116,7 +116,7 @@ impl Unit {
     fn durable(&mut self, entity: EntityId, version: Version) {
         let mut effects = Vec::new();
         self.primary.step(primary::Event::Stored { entity, version }, &mut effects);
-        self.perform(effects);
+        self.perform(&mut effects);
     }
 
     pub(super) fn forget_removed(&mut self, id: EntityId, version: Version) {
