@@ -28,3 +28,7 @@ mod changing_types {}
 
 #[doc = include_str!("../book/src/adr/0006_keys_and_hashing.md")]
 mod keys_and_hashing {}
+
+#[cfg(feature = "testkit")]
+#[doc = include_str!("../book/src/guide/testing.md")]
+mod testing {}

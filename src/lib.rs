@@ -17,6 +17,8 @@ mod metrics;
 pub mod prelude;
 mod runtime;
 pub mod store;
+#[cfg(feature = "testkit")]
+pub mod testkit;
 mod wire;
 
 pub use config::{EntityOptions, Eviction, Limits};

@@ -56,7 +56,7 @@ impl Timestamp {
 
     /// The time `micros` microseconds after the Unix epoch.
     #[must_use]
-    pub fn from_micros(micros: u64) -> Timestamp {
+    pub const fn from_micros(micros: u64) -> Timestamp {
         Timestamp(micros)
     }
 

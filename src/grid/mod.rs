@@ -129,6 +129,12 @@ impl Grid {
         self.node.0.store()
     }
 
+    /// Ends as the death of the process would, whoever has clones.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn crash(&self) {
+        self.node.0.abandon();
+    }
+
     fn router(&self) -> &Arc<Router> {
         &self.node.0.router
     }

@@ -46,10 +46,7 @@ impl Clock {
                 let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
                 Timestamp::default() + since.unwrap_or_default()
             }
-            Source::Manual(manual) => {
-                let state = manual.state();
-                state.started_at + state.now.saturating_since(Instant::default())
-            }
+            Source::Manual(manual) => manual.now(),
         }
     }
 
@@ -103,14 +100,39 @@ impl ManualClock {
 
     /// Moves the clock on, and wakes whoever slept until then or earlier.
     pub fn advance(&self, by: Duration) {
+        let at = self.state().now + by;
+        self.advance_to(at);
+    }
+
+    /// The wall time that it shows.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let state = self.state();
+        state.started_at + state.now.saturating_since(Instant::default())
+    }
+
+    /// Moves the clock on to `at`, unless it is there or further.
+    pub(crate) fn advance_to(&self, at: Instant) {
         let due = {
             let mut state = self.state();
-            state.now = state.now + by;
+            state.now = state.now.max(at);
             let not_yet = (state.now + Duration::from_nanos(1), 0);
             let later = state.sleepers.split_off(&not_yet);
             std::mem::replace(&mut state.sleepers, later)
         };
         due.into_values().for_each(Waker::wake);
+    }
+
+    /// What it shows, as engines see it.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn instant(&self) -> Instant {
+        self.state().now
+    }
+
+    /// When the first is to be woken of those who sleep.
+    #[cfg(feature = "testkit")]
+    pub(crate) fn next_wake(&self) -> Option<Instant> {
+        self.state().sleepers.keys().next().map(|(at, _)| *at)
     }
 
     fn state(&self) -> MutexGuard<'_, ManualState> {

@@ -28,6 +28,6 @@ mod session_rows;
 pub(crate) mod shutdown;
 pub(crate) mod threads;
 mod timer;
-mod undone;
+pub(crate) mod undone;
 pub(crate) mod unit;
 mod waiting;

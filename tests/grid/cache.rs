@@ -1,13 +1,12 @@
 //! Memory as a cache in front of the store: what leaves, what comes back, what expires.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{AskError, EntityOptions, Eviction, Grid, GridBuilder, StartError};
 
 use crate::entities::{Counter, CounterAdd};
-use crate::faulty_store::FaultyStore;
 use crate::{advance_until, manual_clock};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,15 +33,19 @@ async fn what_has_left_memory_comes_back_as_it_was() {
         }
         grid.persisted().await.unwrap();
     }
-    assert!(store.faults.loads() >= 2 * 80, "{} loads", store.faults.loads());
+    assert!(store.faults().rows_loaded() >= 2 * 80, "{} loads", store.faults().rows_loaded());
     grid.leave().await.unwrap();
     // A start has no more room than that.
     let grid = counters(&store.crash(), at_most(10)).start().await.unwrap();
-    let before = store.faults.loads();
+    let before = store.faults().rows_loaded();
     for key in 0..100 {
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 3 * key);
     }
-    assert!(store.faults.loads() - before >= 90, "{} loads", store.faults.loads() - before);
+    assert!(
+        store.faults().rows_loaded() - before >= 90,
+        "{} loads",
+        store.faults().rows_loaded() - before
+    );
 }
 
 #[tokio::test]
@@ -54,7 +57,7 @@ async fn while_one_entity_is_loaded_others_go_on_and_its_asks_keep_their_order()
     }
     grid.persisted().await.unwrap();
     grid.entity::<Counter>(49).add(1).await.unwrap();
-    store.faults.loads_open.send_replace(false);
+    store.faults().hold(Calls::Loads);
     let away = grid.entity::<Counter>(0);
     let mut asks = Vec::new();
     for by in 1..=5 {
@@ -64,7 +67,7 @@ async fn while_one_entity_is_loaded_others_go_on_and_its_asks_keep_their_order()
     }
     assert_eq!(grid.entity::<Counter>(49).value().await.unwrap(), 2);
     assert!(asks.iter().all(|ask| !ask.is_finished()));
-    store.faults.loads_open.send_replace(true);
+    store.faults().release();
     let mut values = Vec::new();
     for ask in asks {
         values.push(ask.await.unwrap().unwrap());
@@ -76,20 +79,20 @@ async fn while_one_entity_is_loaded_others_go_on_and_its_asks_keep_their_order()
 async fn what_the_store_does_not_have_stays_in_memory() {
     let store = FaultyStore::new();
     let grid = counters(&store, at_most(5)).start().await.unwrap();
-    store.faults.set_down(true);
+    store.faults().fail(Calls::Writes);
     for key in 0..100 {
         grid.entity::<Counter>(key).add(key).await.unwrap();
     }
     for key in 0..100 {
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), key);
     }
-    assert_eq!(store.faults.loads(), 0, "nothing can have left");
-    store.faults.set_down(false);
+    assert_eq!(store.faults().rows_loaded(), 0, "nothing can have left");
+    store.faults().heal();
     grid.persisted().await.unwrap();
     for key in 0..100 {
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), key);
     }
-    assert!(store.faults.loads() >= 90);
+    assert!(store.faults().rows_loaded() >= 90);
 }
 
 #[tokio::test]
@@ -102,13 +105,13 @@ async fn that_the_store_has_nothing_is_remembered() {
     grid.persisted().await.unwrap();
     let nobody = grid.entity::<Counter>(1000);
     assert_eq!(nobody.value().await.unwrap(), 0);
-    let loads = store.faults.loads();
+    let loads = store.faults().rows_loaded();
     for _ in 0..10 {
         assert_eq!(nobody.value().await.unwrap(), 0);
     }
-    assert_eq!(store.faults.loads(), loads);
+    assert_eq!(store.faults().rows_loaded(), loads);
     assert_eq!(nobody.add(3).await.unwrap(), 3);
-    assert_eq!(store.faults.loads(), loads);
+    assert_eq!(store.faults().rows_loaded(), loads);
 }
 
 #[tokio::test]
@@ -120,16 +123,16 @@ async fn a_handler_passivates_its_entity_once_that_is_stored() {
     assert_eq!(counter.add(7).await.unwrap(), 7);
     assert_eq!(counter.rest().await.unwrap(), 7);
     assert_eq!(counter.value().await.unwrap(), 7);
-    assert_eq!(store.faults.loads(), 0, "it is not stored yet");
+    assert_eq!(store.faults().rows_loaded(), 0, "it is not stored yet");
     advance_until(&clock, async || {
         // An answered write closes the number before it: then no answer holds the entity.
         grid.entity::<Counter>(2).add(1).await.unwrap();
         counter.value().await.unwrap();
-        store.faults.loads() == 1
+        store.faults().rows_loaded() == 1
     })
     .await;
     assert_eq!(counter.value().await.unwrap(), 7);
-    assert_eq!(store.faults.loads(), 1, "it stays until it is asked to leave again");
+    assert_eq!(store.faults().rows_loaded(), 1, "it stays until it is asked to leave again");
 }
 
 #[tokio::test]
@@ -144,14 +147,14 @@ async fn an_idle_entity_leaves_memory_and_comes_back() {
         busy.add(1).await.unwrap();
         clock.advance(SECOND);
     }
-    assert_eq!(store.faults.loads(), 0, "the busy one stayed");
+    assert_eq!(store.faults().rows_loaded(), 0, "the busy one stayed");
     advance_until(&clock, async || {
         assert_eq!(busy.value().await.unwrap(), 100);
         assert_eq!(idle.value().await.unwrap(), 5);
-        store.faults.loads() > 0
+        store.faults().rows_loaded() > 0
     })
     .await;
-    assert_eq!(store.faults.loads(), 1);
+    assert_eq!(store.faults().rows_loaded(), 1);
 }
 
 #[tokio::test]
@@ -211,7 +214,7 @@ async fn what_expired_in_the_store_does_not_come_back() {
     }
     grid.persisted().await.unwrap();
     assert_eq!(grid.entity::<Counter>(0).value().await.unwrap(), 1);
-    assert!(store.faults.loads() > 0);
+    assert!(store.faults().rows_loaded() > 0);
     clock.advance(60 * SECOND);
     for key in 0..50 {
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 0);
@@ -232,7 +235,7 @@ async fn while_the_store_cannot_be_read_only_what_is_away_waits() {
     }
     grid.persisted().await.unwrap();
     grid.entity::<Counter>(49).add(1).await.unwrap();
-    store.faults.loads_fail.store(true, Ordering::SeqCst);
+    store.faults().fail(Calls::Loads);
     let away = grid.entity::<Counter>(0);
     let mut ask = Box::pin(away.ask(CounterAdd { by: 1 }).deadline(5 * SECOND).into_future());
     let mut heard = None;
@@ -247,8 +250,8 @@ async fn while_the_store_cannot_be_read_only_what_is_away_waits() {
     })
     .await;
     assert!(matches!(heard, Some(Err(AskError::Busy(_)))), "{heard:?}");
-    assert!(store.faults.loads() > 1, "it was tried again");
-    store.faults.loads_fail.store(false, Ordering::SeqCst);
+    assert!(store.faults().rows_loaded() > 1, "it was tried again");
+    store.faults().heal();
     let mut ask = Box::pin(away.value().deadline(PATIENT).into_future());
     let mut value = None;
     advance_until(&clock, async || {
@@ -271,16 +274,16 @@ async fn a_row_that_cannot_be_read_costs_nobody_else_anything() {
         grid.entity::<Counter>(key).add(1).await.unwrap();
     }
     grid.persisted().await.unwrap();
-    *store.faults.damaged.lock().unwrap() = Box::new(|key| key.key.last() == Some(&7));
+    store.faults().damage(|key| key.key.last() == Some(&7));
     for key in 0..50 {
         match (key, grid.entity::<Counter>(key).value().await) {
             (7, Err(AskError::Undecodable { reason })) => {
-                assert!(reason.contains("for the test"), "{reason}");
+                assert!(reason.contains("as the test decided"), "{reason}");
             }
             (_, found) => assert_eq!(found.unwrap(), 1),
         }
     }
-    *store.faults.damaged.lock().unwrap() = Box::new(|_| false);
+    store.faults().heal();
     assert_eq!(grid.entity::<Counter>(7).value().await.unwrap(), 1);
 }
 
@@ -352,9 +355,10 @@ async fn a_cached_grid_is_a_map() {
                 }
                 14 => assert_eq!(counter.rest().await.unwrap(), known, "seed {seed}"),
                 15 | 16 => clock.advance(Duration::from_millis(next(40))),
-                17 => store.faults.set_down(next(2) == 0),
+                17 if next(2) == 0 => store.faults().fail(Calls::Writes),
+                17 => store.faults().heal(),
                 18 if next(4) == 0 => {
-                    store.faults.set_down(false);
+                    store.faults().heal();
                     let mut persisted = Box::pin(grid.persisted());
                     advance_until(&clock, async || {
                         tokio::select! {
@@ -371,6 +375,10 @@ async fn a_cached_grid_is_a_map() {
                 _ => tokio::task::yield_now().await,
             }
         }
-        assert!(store.faults.loads() > 20, "seed {seed}: {} loads", store.faults.loads());
+        assert!(
+            store.faults().rows_loaded() > 20,
+            "seed {seed}: {} loads",
+            store.faults().rows_loaded()
+        );
     }
 }

@@ -1,14 +1,14 @@
 //! What a person does with what the store refused.
 
 use fastness::store::Row;
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{AskError, DeadLetterError, DeadLetterId, EntityOptions, Eviction, Grid, Limits};
 
 use crate::entities::{Counter, CounterAdd, Wallet};
-use crate::faulty_store::FaultyStore;
 use crate::stored;
 
 fn refuse(store: &FaultyStore, is_refused: impl Fn(&Row) -> bool + Send + 'static) {
-    *store.faults.refused.lock().unwrap() = Box::new(is_refused);
+    store.faults().refuse_records(is_refused);
 }
 
 fn refuse_nothing(store: &FaultyStore) {
@@ -42,7 +42,7 @@ async fn a_letter_is_opened_also_after_a_restart_and_by_its_text() {
     assert_eq!(inspection.schema(), Some(1));
     assert!(inspection.state::<Wallet>().unwrap().is_some());
     assert_eq!(inspection.letter.key, "\"bob\"");
-    assert_eq!(inspection.letter.reason, "refused for the test");
+    assert_eq!(inspection.letter.reason, "refused, as the test decided");
     assert!(inspection.letter.attempts >= 1);
     drop(grid);
 
@@ -57,7 +57,10 @@ async fn a_replayed_letter_is_stored_once_the_store_takes_it() {
     let store = FaultyStore::new();
     let (grid, id) = refused_wallet(&store).await;
     let refused = grid.dead_letters().replay(&id).await.unwrap_err();
-    assert_eq!(refused, DeadLetterError::Refused { reason: "refused for the test".to_owned() });
+    assert_eq!(
+        refused,
+        DeadLetterError::Refused { reason: "refused, as the test decided".to_owned() }
+    );
     assert_eq!(grid.dead_letters().replay(&id).await, Err(DeadLetterError::NotFound));
     let letters = grid.dead_letters().list().await.unwrap();
     assert_eq!(letters.len(), 1);
@@ -115,12 +118,12 @@ async fn a_newer_write_overtakes() {
     let store = FaultyStore::new();
     let (grid, id) = refused_wallet(&store).await;
     // While the newer write is not stored yet, the letter is there, and may not be touched.
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     refuse_nothing(&store);
     assert_eq!(grid.entity::<Wallet>("bob").deposit(1).await.unwrap(), 13);
     assert_eq!(grid.dead_letters().discard(&id).await, Err(DeadLetterError::NotFound));
     assert_eq!(grid.dead_letters().replay(&id).await, Err(DeadLetterError::NotFound));
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
     grid.persisted().await.unwrap();
     assert_eq!(grid.dead_letters().list().await.unwrap(), []);
     assert_eq!(balance(&grid).await, 13);

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{
     AskError, DeadLetterError, LeaveError, Limits, PersistError, SessionError, StartError,
 };
 
 use crate::entities::{Counter, CounterAdd, Gate, Ledger, gates};
-use crate::faulty_store::FaultyStore;
 use crate::{advance_until, in_memory, manual_clock, stored};
 
 #[tokio::test]
@@ -35,7 +35,7 @@ async fn leaving_drains_and_leaving_twice_is_leaving_once() {
 async fn asks_under_way_are_answered_before_the_grid_is_left() {
     let store = FaultyStore::new();
     let grid = stored(&store).start().await.unwrap();
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     let ledger = grid.entity::<Ledger>(1);
     let ask = tokio::spawn(ledger.enter().into_future());
     let counter = grid.entity::<Counter>(1);
@@ -45,7 +45,7 @@ async fn asks_under_way_are_answered_before_the_grid_is_left() {
         async move { grid.leave().await }
     });
     while counter.add(1).await.is_ok() {}
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
     assert_eq!(ask.await.unwrap().unwrap(), 1);
     assert_eq!(leaving.await.unwrap(), Ok(()));
 }
@@ -55,7 +55,7 @@ async fn a_store_that_stays_down_does_not_keep_the_process_for_ever_and_leave_sa
     let store = FaultyStore::new();
     let clock = manual_clock();
     let grid = stored(&store).clock(clock.clone()).start().await.unwrap();
-    store.faults.set_down(true);
+    store.faults().fail(Calls::Writes);
     for key in 0..5 {
         grid.entity::<Counter>(key).add(1).await.unwrap();
     }
@@ -95,13 +95,13 @@ async fn leaving_goes_on_where_a_cancelled_call_stopped() {
     let store = FaultyStore::new();
     let grid = stored(&store).start().await.unwrap();
     grid.entity::<Counter>(1).add(1).await.unwrap();
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     tokio::select! {
         biased;
         _ = grid.leave() => panic!("the store does not answer"),
         () = async { while grid.entity::<Counter>(1).add(1).await.is_ok() {} } => {}
     }
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
     assert_eq!(grid.leave().await, Ok(()));
 }
 
@@ -119,7 +119,7 @@ async fn dropping_a_grid_without_leaving_is_a_crash_for_those_who_ask() {
 async fn dropping_a_grid_ends_asks_under_way_as_indeterminate() {
     let store = FaultyStore::new();
     let grid = stored(&store).start().await.unwrap();
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     let ledger = grid.entity::<Ledger>(1);
     let ask = tokio::spawn(ledger.enter().into_future());
     let counter = grid.entity::<Counter>(1); // the same partition, later
@@ -129,7 +129,7 @@ async fn dropping_a_grid_ends_asks_under_way_as_indeterminate() {
     drop(grid);
     let error = ask.await.unwrap().unwrap_err();
     assert!(matches!(error, AskError::Indeterminate { request: Some(_) }), "{error:?}");
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
 }
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn a_grid_whose_store_was_taken_by_another_stops() {
     // An operator's mistake: the fences are raised under a live grid.
     use fastness::store::Store;
     let fences: Vec<_> = (0..8).map(|p| (fastness::PartitionId(p), fastness::Epoch(100))).collect();
-    store.inner.raise_fences(&fences).await.unwrap();
+    store.raise_fences(&fences).await.unwrap();
     let error = ledger.enter().await.unwrap_err();
     assert!(matches!(error, AskError::Indeterminate { .. }), "{error:?}");
     let error = ledger.enter().await.unwrap_err();

@@ -1,9 +1,8 @@
 //! Types that change while their rows stay.
 
 use fastness::prelude::*;
+use fastness::testkit::{FaultyStore, TestGrid, TestGridBuilder};
 use fastness::{AskError, DecodeError, EntityOptions, Grid, GridBuilder, StartError, StoredState};
-
-use crate::faulty_store::FaultyStore;
 
 mod v1 {
     use super::*;
@@ -114,67 +113,81 @@ mod renamed {
     }
 }
 
-fn grid<E: Entity>(store: &FaultyStore) -> GridBuilder {
-    Grid::builder().partitions(4).entity::<E>(EntityOptions::new()).store(store.clone())
+fn grid<E: Entity>(store: &FaultyStore) -> TestGridBuilder {
+    TestGrid::builder().entity::<E>(EntityOptions::new()).store(store)
 }
 
 /// A store with one person, written by the first version of the program.
-async fn ada() -> FaultyStore {
+fn ada() -> FaultyStore {
     let store = FaultyStore::new();
-    let grid = grid::<v1::Person>(&store).start().await.unwrap();
-    grid.entity::<v1::Person>(1).rename("Ada Lovelace".to_owned()).await.unwrap();
-    grid.leave().await.unwrap();
+    grid::<v1::Person>(&store).run(async |grid| {
+        grid.entity::<v1::Person>(1).rename("Ada Lovelace".to_owned()).await.unwrap();
+        grid.leave().await.unwrap();
+    });
     store
 }
 
-#[tokio::test]
-async fn an_optional_field_is_compatible_both_ways() {
-    let store = ada().await;
-    let newer = grid::<v1_more::Person>(&store).start().await.unwrap();
-    let grown = newer.entity::<v1_more::Person>(1).grow().await.unwrap();
-    assert_eq!(grown, ("Ada Lovelace".to_owned(), Some(1)));
-    newer.leave().await.unwrap();
-    let older = grid::<v1::Person>(&store).start().await.unwrap();
-    older.entity::<v1::Person>(1).rename("Ada King".to_owned()).await.unwrap();
-    older.leave().await.unwrap();
+#[test]
+fn an_optional_field_is_compatible_both_ways() {
+    let store = ada();
+    grid::<v1_more::Person>(&store).run(async |newer| {
+        let grown = newer.entity::<v1_more::Person>(1).grow().await.unwrap();
+        assert_eq!(grown, ("Ada Lovelace".to_owned(), Some(1)));
+        newer.leave().await.unwrap();
+    });
+    grid::<v1::Person>(&store).run(async |older| {
+        older.entity::<v1::Person>(1).rename("Ada King".to_owned()).await.unwrap();
+    });
 }
 
-#[tokio::test]
-async fn a_new_version_migrates_what_is_stored() {
-    let store = ada().await;
-    let grid = grid::<v2::Person>(&store).start().await.unwrap();
-    assert_eq!(grid.entity::<v2::Person>(1).family().await.unwrap(), "Lovelace");
+#[test]
+fn a_new_version_migrates_what_is_stored() {
+    grid::<v2::Person>(&ada()).run(async |grid| {
+        assert_eq!(grid.entity::<v2::Person>(1).family().await.unwrap(), "Lovelace");
+    });
 }
 
-#[tokio::test]
-async fn a_state_that_cannot_be_read_is_a_typed_error_and_stays_as_it_is() {
-    let store = ada().await;
-    let broken = grid::<broken::Person>(&store).start().await.unwrap();
-    let error = broken.entity::<broken::Person>(1).count().await.unwrap_err();
-    assert!(matches!(error, AskError::Undecodable { .. }), "{error:?}");
-    assert!(error.to_string().contains("state of `person` 1"), "{error}");
-    // Nobody else is affected.
-    assert_eq!(broken.entity::<broken::Person>(2).count().await.unwrap(), 1);
-    broken.leave().await.unwrap();
-    let grid = grid::<renamed::Human>(&store).start().await.unwrap();
-    assert_eq!(grid.entity::<renamed::Human>(1).name().await.unwrap(), "Ada Lovelace");
+#[test]
+fn a_state_that_cannot_be_read_is_a_typed_error_and_stays_as_it_is() {
+    let store = ada();
+    grid::<broken::Person>(&store).run(async |broken| {
+        let error = broken.entity::<broken::Person>(1).count().await.unwrap_err();
+        assert!(matches!(error, AskError::Undecodable { .. }), "{error:?}");
+        assert!(error.to_string().contains("state of `person` 1"), "{error}");
+        // Nobody else is affected.
+        assert_eq!(broken.entity::<broken::Person>(2).count().await.unwrap(), 1);
+        broken.leave().await.unwrap();
+    });
+    grid::<renamed::Human>(&store).run(async |grid| {
+        assert_eq!(grid.entity::<renamed::Human>(1).name().await.unwrap(), "Ada Lovelace");
+    });
 }
 
-#[tokio::test]
-async fn a_version_from_the_future_is_a_typed_error() {
-    let store = ada().await;
-    let newer = grid::<v2::Person>(&store).start().await.unwrap();
-    newer.entity::<v2::Person>(1).marry("King".to_owned()).await.unwrap();
-    newer.leave().await.unwrap();
-    let older = grid::<v1::Person>(&store).start().await.unwrap();
-    let error = older.entity::<v1::Person>(1).rename("Ada".to_owned()).await.unwrap_err();
-    assert!(error.to_string().contains("state has version 2, this build knows 1"), "{error}");
+#[test]
+fn a_version_from_the_future_is_a_typed_error() {
+    let store = ada();
+    grid::<v2::Person>(&store).run(async |newer| {
+        newer.entity::<v2::Person>(1).marry("King".to_owned()).await.unwrap();
+        newer.leave().await.unwrap();
+    });
+    grid::<v1::Person>(&store).run(async |older| {
+        let error = older.entity::<v1::Person>(1).rename("Ada".to_owned()).await.unwrap_err();
+        assert!(error.to_string().contains("state has version 2, this build knows 1"), "{error}");
+    });
 }
 
 #[tokio::test]
 async fn rows_of_a_type_that_the_program_does_not_have_are_an_error_unless_it_is_retired() {
-    let store = ada().await;
-    let nothing = || grid::<crate::entities::Counter>(&store);
+    let store = FaultyStore::new();
+    let stored = |builder: GridBuilder| builder.partitions(4).store(store.clone());
+    let people = || stored(Grid::builder().entity::<v1::Person>(EntityOptions::new()));
+    let grid = people().start().await.unwrap();
+    grid.entity::<v1::Person>(1).rename("Ada Lovelace".to_owned()).await.unwrap();
+    grid.leave().await.unwrap();
+    let nothing = || {
+        let counters = Grid::builder().entity::<crate::entities::Counter>(EntityOptions::new());
+        stored(counters)
+    };
     let error = nothing().start().await.unwrap_err();
     assert!(
         matches!(&error, StartError::UnknownEntityType { name, rows: 1 } if name == "person"),
@@ -182,6 +195,5 @@ async fn rows_of_a_type_that_the_program_does_not_have_are_an_error_unless_it_is
     );
     // The failed start has left the store to the next one.
     nothing().retired("person").start().await.unwrap().leave().await.unwrap();
-    let grid = grid::<v1::Person>(&store).start().await.unwrap();
-    grid.leave().await.unwrap();
+    people().start().await.unwrap().leave().await.unwrap();
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{AskError, EntityOptions, Grid, Limits};
 
 use crate::entities::{Counter, CounterAdd, Gate, GatePass, Ledger, Wallet, gates};
-use crate::faulty_store::FaultyStore;
 use crate::{advance_until, in_memory, manual_clock, stored};
 
 /// A deadline that does not come, however much faster a test's clock runs than its threads.
@@ -137,7 +137,7 @@ async fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
         .start()
         .await
         .unwrap();
-    store.faults.set_down(true);
+    store.faults().fail(Calls::Writes);
     for key in 0..10 {
         grid.entity::<Counter>(key).add(1).await.unwrap();
     }
@@ -151,7 +151,7 @@ async fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
 
     let patient = grid.entity::<Counter>(10).add(4);
     let patient = tokio::spawn(patient.deadline(PATIENT).into_future());
-    store.faults.set_down(false);
+    store.faults().heal();
     advance_until(&clock, async || patient.is_finished()).await;
     assert_eq!(patient.await.unwrap().unwrap(), 4, "what was busy never ran");
 }
@@ -164,16 +164,16 @@ async fn a_detached_write_waits_for_the_store_however_long_that_takes() {
     let grid = stored(&store).limits(limits).clock(clock.clone()).start().await.unwrap();
     let counter = grid.entity::<Counter>(1);
     counter.add(1).await.unwrap();
-    store.faults.set_down(true);
+    store.faults().fail(Calls::Writes);
     let _ = counter.ask(CounterAdd { by: 1 }).deadline(Duration::ZERO).await; // fills the queue
     counter.tell(CounterAdd { by: 10 }).detach().unwrap();
     for _ in 0..100 {
         clock.advance(Duration::from_secs(1));
         tokio::task::yield_now().await;
     }
-    let before = store.faults.writes();
-    advance_until(&clock, async || store.faults.writes() > before).await;
-    store.faults.set_down(false);
+    let before = store.faults().writes();
+    advance_until(&clock, async || store.faults().writes() > before).await;
+    store.faults().heal();
     let read = tokio::spawn(counter.value().deadline(PATIENT).into_future());
     advance_until(&clock, async || read.is_finished()).await;
     let value = read.await.unwrap().unwrap();
@@ -188,13 +188,13 @@ async fn a_detached_write_waits_for_a_store_that_does_not_answer() {
     let counter = grid.entity::<Counter>(1);
     counter.add(1).await.unwrap();
     grid.persisted().await.unwrap();
-    store.faults.is_open.send_replace(false);
+    store.faults().hold(Calls::Writes);
     counter.add(10).await.unwrap(); // fills the queue
     counter.tell(CounterAdd { by: 100 }).detach().unwrap();
     let read = counter.value().into_future(); // behind the write
     let read = tokio::spawn(read);
     while grid.entity::<Counter>(1 << 40).value().await.is_err() {}
-    store.faults.is_open.send_replace(true);
+    store.faults().release();
     assert_eq!(read.await.unwrap().unwrap(), 111);
 }
 

@@ -9,7 +9,6 @@ mod durability;
 mod endings;
 mod entities;
 mod evolution;
-mod faulty_store;
 mod limits;
 mod metrics;
 mod promises;
@@ -18,10 +17,10 @@ mod sessions;
 
 use std::time::Duration;
 
+use fastness::testkit::{FaultyStore, TestGrid, TestGridBuilder};
 use fastness::{EntityOptions, Grid, GridBuilder, ManualClock, Timestamp};
 
 use entities::{Counter, Gate, Ledger, Wallet};
-use faulty_store::FaultyStore;
 
 /// A grid of the test entities without a store.
 fn in_memory() -> GridBuilder {
@@ -35,6 +34,15 @@ fn in_memory() -> GridBuilder {
 /// A grid of the test entities on a store; ledgers are written through.
 fn stored(store: &FaultyStore) -> GridBuilder {
     in_memory().entity::<Ledger>(EntityOptions::new().write_through()).store(store.clone())
+}
+
+/// The same types, in the test's own thread, with a clock that the test moves.
+fn test_grid() -> TestGridBuilder {
+    TestGrid::builder()
+        .entity::<Counter>(EntityOptions::new())
+        .entity::<Gate>(EntityOptions::new())
+        .entity::<Wallet>(EntityOptions::new())
+        .entity::<Ledger>(EntityOptions::new().write_through())
 }
 
 /// A clock that tests move, in the year 2026.

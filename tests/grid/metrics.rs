@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
 
+use fastness::testkit::{Calls, FaultyStore};
 use fastness::{EntityOptions, Eviction, Grid, Threads};
 use tokio::task::LocalSet;
 use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::entities::{Counter, Ledger};
-use crate::faulty_store::FaultyStore;
 use crate::manual_clock;
 
 /// The value of one series of a grid's metrics.
@@ -41,9 +41,9 @@ async fn asks_pending_writes_retries_dead_letters_and_panics_are_counted() {
             grid.entity::<Counter>(key).add(1).await.unwrap();
         }
         grid.entity::<Counter>(9).explode().await.unwrap_err();
-        store.faults.set_down(true);
+        store.faults().fail(Calls::Writes);
         let mut down = Box::pin(grid.persisted());
-        while store.faults.writes() < 3 {
+        while store.faults().writes() < 3 {
             tokio::select! {
                 biased;
                 _ = &mut down => panic!("the store is down"),
@@ -52,8 +52,8 @@ async fn asks_pending_writes_retries_dead_letters_and_panics_are_counted() {
         }
         drop(down);
         assert!(value(&grid, "fastness_wb_pending_records") >= 5.0);
-        store.faults.set_down(false);
-        *store.faults.refused.lock().unwrap() = Box::new(|row| &*row.key.entity_type == "ledger");
+        store.faults().heal();
+        store.faults().refuse_records(|row| &*row.key.entity_type == "ledger");
         grid.entity::<Ledger>(1).enter().await.unwrap();
         assert_eq!(value(&grid, "fastness_wb_dead_letters"), 1.0);
         grid.leave().await.unwrap();
@@ -88,7 +88,7 @@ async fn the_age_of_what_is_not_stored_and_the_depth_of_the_inbox_are_seen() {
             grid.entity::<Ledger>(key).enter().await.unwrap();
         }
         grid.persisted().await.unwrap();
-        store.faults.set_down(true);
+        store.faults().fail(Calls::Writes);
         grid.entity::<Counter>(1).add(1).await.unwrap();
         assert_eq!(value(&grid, "fastness_wb_oldest_pending_age_seconds"), 0.0);
         clock.advance(Duration::from_secs(7));
@@ -99,7 +99,7 @@ async fn the_age_of_what_is_not_stored_and_the_depth_of_the_inbox_are_seen() {
         while value(&grid, "fastness_inbox_depth{thread=\"0\"}") < 2.0 {
             tokio::task::yield_now().await;
         }
-        store.faults.set_down(false);
+        store.faults().heal();
         for ask in asks {
             while !ask.is_finished() {
                 clock.advance(Duration::from_millis(50));
@@ -199,7 +199,7 @@ fn asks_batches_writes_and_loads_have_spans() {
             grid.entity::<Counter>(1).add(1).await.unwrap();
             grid.entity::<Counter>(1).rest().await.unwrap();
             grid.persisted().await.unwrap();
-            while store.faults.loads() == 0 {
+            while store.faults().rows_loaded() == 0 {
                 grid.entity::<Counter>(2).add(1).await.unwrap();
                 grid.entity::<Counter>(1).value().await.unwrap();
                 tokio::task::yield_now().await;

@@ -1,9 +1,9 @@
 //! Records that the store refuses for good.
 
+use fastness::testkit::FaultyStore;
 use fastness::{EntityOptions, Grid};
 
 use crate::entities::{Counter, Ledger};
-use crate::faulty_store::FaultyStore;
 use crate::stored;
 
 fn is_key(row: &fastness::store::Row, entity_type: &str, key: u64) -> bool {
@@ -23,14 +23,14 @@ async fn add_to_many(grid: &Grid, counters: u64) {
 #[tokio::test]
 async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored() {
     let store = FaultyStore::new();
-    *store.faults.poison.lock().unwrap() = Box::new(|row| is_key(row, "counter", 4711));
+    store.faults().refuse_batches(|row| is_key(row, "counter", 4711));
     let grid = stored(&store).start().await.unwrap();
     add_to_many(&grid, 10_000).await;
     grid.persisted().await.unwrap();
     let letters = grid.dead_letters().list().await.unwrap();
     assert_eq!(letters.len(), 1, "{letters:?}");
     assert_eq!((letters[0].entity_type.as_str(), letters[0].key.as_str()), ("counter", "4711"));
-    assert!(letters[0].reason.contains("a poisoned record"), "{letters:?}");
+    assert!(letters[0].reason.contains("a record, as the test decided"), "{letters:?}");
     assert!(letters[0].attempts >= 1);
     drop(grid);
 
@@ -41,7 +41,7 @@ async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored
         assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 1, "counter {key}");
     }
     // A newer write that the store takes removes it.
-    *store.faults.poison.lock().unwrap() = Box::new(|_| false);
+    store.faults().heal();
     grid.entity::<Counter>(4711).add(1).await.unwrap();
     grid.persisted().await.unwrap();
     assert_eq!(grid.dead_letters().list().await.unwrap(), []);
@@ -54,7 +54,7 @@ async fn one_poisoned_record_in_ten_thousand_is_parked_and_the_others_are_stored
 #[tokio::test]
 async fn a_record_refused_by_name_is_parked_without_bisecting() {
     let store = FaultyStore::new();
-    *store.faults.refused.lock().unwrap() = Box::new(|row| is_key(row, "ledger", 3));
+    store.faults().refuse_records(|row| is_key(row, "ledger", 3));
     let grid = stored(&store).start().await.unwrap();
     // Written through: acknowledged when the dead letter is durable.
     assert_eq!(grid.entity::<Ledger>(3).enter().await.unwrap(), 1);
@@ -76,7 +76,7 @@ async fn a_refused_deletion_is_parked_and_stays_a_deletion() {
     let ask = |grid: &Grid| grid.entity::<Counter>(3);
     ask(&grid).add(5).await.unwrap();
     grid.persisted().await.unwrap();
-    *store.faults.refused.lock().unwrap() = Box::new(|row| is_key(row, "counter", 3));
+    store.faults().refuse_records(|row| is_key(row, "counter", 3));
     ask(&grid).remove().await.unwrap();
     grid.persisted().await.unwrap();
     let letters = grid.dead_letters().list().await.unwrap();
@@ -85,7 +85,7 @@ async fn a_refused_deletion_is_parked_and_stays_a_deletion() {
     let grid = start(store.crash()).await;
     assert_eq!(grid.dead_letters().list().await.unwrap(), letters);
     assert_eq!(ask(&grid).value().await.unwrap(), 0);
-    *store.faults.refused.lock().unwrap() = Box::new(|_| false);
+    store.faults().heal();
     assert_eq!(ask(&grid).add(1).await.unwrap(), 1);
     grid.persisted().await.unwrap();
     assert_eq!(grid.dead_letters().list().await.unwrap(), []);

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
+use fastness::testkit::FaultyStore;
 use fastness::{AskError, Limits, RequestId};
 
 use crate::entities::{Counter, CounterAdd, CounterExplode, CounterRemove, Overdrawn, Wallet};
 use crate::entities::{Ledger, WalletWithdraw};
-use crate::faulty_store::FaultyStore;
 use crate::{in_memory, manual_clock, stored};
 
 #[tokio::test]

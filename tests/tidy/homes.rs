@@ -6,7 +6,7 @@ use crate::source::{Finding, Source, Text, Token, expect_none, read, sources};
 const HOMES: &[(&str, &[&str])] = &[
     ("actix", &["src/runtime"]),
     ("actix_rt", &["src/runtime"]),
-    ("tokio", &["src/runtime", "src/store/sled"]),
+    ("tokio", &["src/runtime", "src/store/sled", "src/testkit"]),
     ("sled", &["src/store/sled"]),
     ("rmp_serde", &["src/codec.rs"]),
 ];

@@ -14,7 +14,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["entity_ref"],
     &["grid"],
-    &["prelude"],
+    &["prelude", "testkit"],
 ];
 
 /// Files that are no module of any layer: the table of contents, and the book's doctests.
