@@ -14,7 +14,9 @@ use super::definitions::*;
 use super::{AskCounts, GridMetrics, TypeCounts, UnitCounts};
 use crate::engine::instant::Instant;
 
-/// The label of a histogram's bounds is the library's affair.
+/// One of a partition's numbers.
+type OfUnit = fn(&UnitCounts) -> &Cell;
+
 type Labels<'a> = &'a [(&'static str, &'a str)];
 
 impl GridMetrics {
@@ -104,7 +106,7 @@ impl GridMetrics {
         let shared = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         Family::new(encoder, LOAD_SECONDS)?.histogram(&[], &self.load_seconds.read())?;
         Family::new(encoder, LOAD_ERRORS)?.number(&[], shared(&self.load_errors))?;
-        let sums: [(_, fn(&UnitCounts) -> &Cell); 7] = [
+        let sums: [(_, OfUnit); 7] = [
             (PENDING_RECORDS, |unit| &unit.pending_records),
             (PENDING_BYTES, |unit| &unit.pending_bytes),
             (RETRIES, |unit| &unit.retries),
