@@ -91,6 +91,14 @@ impl Grid {
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
 
+    /// What the grid counts and measures, as text in the OpenMetrics format, which Prometheus reads:
+    /// serve it at `/metrics` as `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// Each metric is explained in the book's metrics reference. Cheap enough for once a second.
+    #[must_use]
+    pub fn metrics(&self) -> String {
+        self.node.0.metrics()
+    }
+
     /// The writes that the store refused for good, and what can be done with them.
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {

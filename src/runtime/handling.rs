@@ -30,6 +30,7 @@ pub(crate) fn read<E: Entity, M: MessageTo<E>>(
         None => fresh.insert(quietly(E::default)?),
     };
     let mut cx = Context::new(at.key, execution.time, None);
+    let _span = span::<E, M>(None).entered();
     quietly(|| message.deliver(entity, &mut cx)).map_err(|undone| {
         execution.panics += 1;
         undone.into()
@@ -47,6 +48,7 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
 ) -> (Reply<M>, (EntityId, Version)) {
     let slot = at.slot.unwrap_or_else(|| entities.insert(at.key, execution.time));
     let (time, limits) = (execution.time, execution.limits());
+    let _span = span::<E, M>(at.request).entered();
     let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
         let mut cx = Context::new(at.key, time, at.request);
         let reply = message.deliver(entity, &mut cx);
@@ -69,6 +71,12 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
     let (numbered, floor) = record.unzip();
     let recorded = numbered.zip(outcome);
     (answer, entities.note(slot, changed, recorded, floor.unwrap_or(0), execution))
+}
+
+/// What a handler logs is inside it.
+fn span<E: Entity, M: Message>(request: Option<RequestId>) -> tracing::Span {
+    let request = request.map(tracing::field::display);
+    tracing::trace_span!("ask", entity = E::NAME, message = M::NAME, request)
 }
 
 fn encode_reply<M: Message>(reply: &M::Reply, bytes_max: usize) -> Result<Box<[u8]>, Undone> {

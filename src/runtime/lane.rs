@@ -165,7 +165,7 @@ impl Lane {
         self: &Rc<Self>,
         mut asks: mpsc::Receiver<Arc<dyn AnyAsk>>,
         mut stop: watch::Receiver<bool>,
-        depth: metrics::Gauge,
+        depth: Arc<AtomicU64>,
     ) {
         let _here = Here::new(Rc::clone(self));
         let mut taken = Vec::with_capacity(ASKS_AT_ONCE);
@@ -183,7 +183,7 @@ impl Lane {
                     if count == 0 {
                         break;
                     }
-                    depth.set(asks.len() as f64);
+                    depth.store((count + asks.len()) as u64, Ordering::Relaxed);
                     self.sort(&mut taken, &mut inboxes, &mut touched);
                     let now = self.clock.now();
                     for index in touched.drain(..) {

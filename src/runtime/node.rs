@@ -12,7 +12,7 @@ use crate::engine::hash;
 use crate::engine::id::{Epoch, NodeId, PartitionId};
 use crate::engine::replica::primary::Primary;
 use crate::engine::write_behind::{self, WriteBehind};
-use crate::metrics::{GridMetrics, INBOX_DEPTH, UnitMetrics};
+use crate::metrics::{GridMetrics, UnitMetrics};
 use crate::store::{GridRow, Store};
 
 use super::admissions::Admissions;
@@ -84,7 +84,8 @@ impl Node {
             }
             None => vec![Epoch(0).next(); usize::from(partitions)],
         };
-        let metrics = Arc::new(GridMetrics::new(&registry.names(), partitions));
+        let count = threads.count().min(usize::from(partitions));
+        let metrics = Arc::new(GridMetrics::new(&registry.names(), partitions, count));
         let admissions =
             Arc::new(Admissions::new(partitions, registry.limits.asks_per_partition_max));
         let (stop, stopped) = watch::channel(false);
@@ -101,7 +102,6 @@ impl Node {
             None => None,
         };
         let grid = GridNumber::next();
-        let count = threads.count().min(usize::from(partitions));
         let per_thread = usize::from(partitions).div_ceil(count);
         let depth = per_thread * registry.limits.asks_per_partition_max as usize;
         let epochs = Arc::new(epochs);
@@ -198,6 +198,11 @@ impl Node {
         self.store.as_deref()
     }
 
+    /// What is counted, as text.
+    pub(crate) fn metrics(&self) -> String {
+        self.router.metrics.text(self.router.clock.now())
+    }
+
     pub(crate) fn has_store(&self) -> bool {
         self.store.is_some()
     }
@@ -242,7 +247,7 @@ impl Seat {
             }
         };
         let partitions: Vec<_> = units.iter().map(|unit| unit.partition).collect();
-        let Seat { grid, clock, persistence, admissions, threads, thread, .. } = self;
+        let Seat { grid, clock, persistence, admissions, threads, thread, metrics, .. } = self;
         let lane = Rc::new(Lane::new(grid, clock, units, persistence, admissions, threads));
         let units: Vec<_> = (0..lane.units())
             .map(|index| ProcessingUnit::new(Rc::clone(&lane), index).start())
@@ -251,8 +256,7 @@ impl Seat {
         if self.ready.send(Ok(partitions.into_iter().zip(units).collect())).is_err() {
             return; // the starter is gone
         }
-        let depth = metrics::gauge!(INBOX_DEPTH, "thread" => thread.to_string());
-        lane.serve(self.asks, self.stop, depth).await;
+        lane.serve(self.asks, self.stop, metrics.inbox(thread)).await;
         lane.set_addresses(Vec::new()); // the actors end with their last address
     }
 

@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 
 use actix::fut::ActorFutureExt;
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use tracing::Instrument;
 
 use crate::engine::id::PartitionId;
 use crate::engine::write_behind::{BatchId, Event, Failure, Outcome};
-use crate::metrics::GridMetrics;
+use crate::metrics::{self, GridMetrics};
 use crate::store::{self, BatchOutcome, Loaded, PartitionBatch, RecordOutcome, RowKey, Store};
 
 use super::clock::Clock;
@@ -21,9 +21,6 @@ use super::unit::Writing;
 /// Rows in one commit. A single partition's batch is bounded by its queue; this bounds how many of
 /// these are put together.
 const COMMIT_ROWS_MAX: usize = 10_000;
-
-/// How often the age of the oldest pending change is brought up to date.
-const AGE_EVERY: Duration = Duration::from_secs(1);
 
 pub(crate) struct Persistence {
     store: Arc<dyn Store>,
@@ -78,12 +75,16 @@ impl Persistence {
         let (senders, batches) = self.take_commit();
         let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
         let clock = self.clock.clone();
+        let rows: usize = batches.iter().map(|batch| batch.records.len()).sum();
+        let span = tracing::debug_span!("store_write", partitions = batches.len(), rows);
         let commit = async move {
             let started_at = clock.now();
             let answers = write_apart_if_refused(&*store, &batches, &metrics).await;
-            metrics.store_seconds.record(clock.now().saturating_since(started_at).as_secs_f64());
+            let after = clock.now().saturating_since(started_at);
+            metrics.store_seconds.record_shared(after.as_secs_f64());
             answers
-        };
+        }
+        .instrument(span);
         let done = commit.into_actor(self).map(move |answers, persistence, ctx| {
             for ((unit, batch), answer) in senders.into_iter().zip(answers) {
                 unit.do_send(Written(event(batch, answer)));
@@ -105,11 +106,21 @@ impl Persistence {
             units.push((unit, load.keys.len()));
             keys.extend(load.keys);
         }
-        let store = Arc::clone(&self.store);
+        let (store, metrics) = (Arc::clone(&self.store), Arc::clone(&self.metrics));
+        let clock = self.clock.clone();
+        let span = tracing::debug_span!("store_load", entities = keys.len());
         let read = async move {
+            let started_at = clock.now();
             let answers = load_all(&*store, &keys).await;
+            let after = clock.now().saturating_since(started_at);
+            metrics.load_seconds.record_shared(after.as_secs_f64());
+            answers
+                .iter()
+                .filter(|it| it.is_err())
+                .for_each(|_| metrics::count(&metrics.load_errors));
             (keys, answers)
-        };
+        }
+        .instrument(span);
         let done = read.into_actor(self).map(move |(keys, answers), persistence, ctx| {
             let mut found = keys.into_iter().map(|(_, key)| key).zip(answers);
             for (unit, count) in units {
@@ -134,7 +145,7 @@ impl Persistence {
                 batches.push(writing.rows);
             }
         }
-        self.metrics.batch_records.record(rows as f64);
+        self.metrics.batch_records.record_shared(rows as f64);
         tracing::debug!(partitions = batches.len(), rows, "commit to the store");
         (senders, batches)
     }
@@ -142,12 +153,6 @@ impl Persistence {
 
 impl Actor for Persistence {
     type Context = Context<Persistence>;
-
-    fn started(&mut self, ctx: &mut Context<Self>) {
-        ctx.run_interval(AGE_EVERY, |persistence, _| {
-            persistence.metrics.refresh_age(persistence.clock.now());
-        });
-    }
 }
 
 impl Handler<Write> for Persistence {
@@ -190,12 +195,12 @@ async fn write_apart_if_refused(
     match store.write(batches).await {
         Ok(outcomes) if outcomes.len() == batches.len() => outcomes.into_iter().map(Ok).collect(),
         Ok(outcomes) => {
-            metrics.unavailable.increment(1);
+            metrics::count(&metrics.unavailable);
             let reason = format!("{} outcomes of {} batches", outcomes.len(), batches.len());
             vec![Err(store::Error::Unavailable { reason }); batches.len()]
         }
         Err(store::Error::Refused { .. }) if batches.len() > 1 => {
-            metrics.refused.increment(1);
+            metrics::count(&metrics.refused);
             let mut answers = Vec::with_capacity(batches.len());
             for batch in batches {
                 let alone = store.write(std::slice::from_ref(batch)).await;
@@ -217,7 +222,7 @@ async fn write_apart_if_refused(
 
 fn count(error: &store::Error, metrics: &GridMetrics) {
     let is_refused = matches!(error, store::Error::Refused { .. });
-    if is_refused { &metrics.refused } else { &metrics.unavailable }.increment(1);
+    metrics::count(if is_refused { &metrics.refused } else { &metrics.unavailable });
 }
 
 fn event(batch: BatchId, answer: Result<BatchOutcome, store::Error>) -> Event {

@@ -174,6 +174,8 @@ async fn an_entity_expires_so_long_after_its_last_write() {
     assert_eq!(counter.add(2).await.unwrap(), 2, "it is new");
     // Without anybody asking: its row goes.
     clock.advance(61 * SECOND);
+    let is_removed = "reason=\"ttl\"} 2";
+    advance_until(&clock, async || grid.metrics().contains(is_removed)).await;
     grid.leave().await.unwrap();
     let grid = counters(&store.crash(), EntityOptions::new()).start().await.unwrap();
     assert_eq!(grid.entity::<Counter>(1).value().await.unwrap(), 0);

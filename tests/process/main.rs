@@ -1,6 +1,6 @@
 //! Real processes, told to end, or killed with signal 9. The telemetry example is killed at random
 //! moments of its progress, started again, and must end with the numbers of a run that nobody
-//! disturbed.
+//! disturbed; so is the shopping cart, whose customers also see their purchases in order.
 //!
 //! A debug build counts the first rows only, a release build the whole year. The seed is printed;
 //! `FASTNESS_SEED=<seed> cargo test --test process` chooses the same moments again.
@@ -9,7 +9,11 @@
 #[allow(dead_code, reason = "the example reads more of it")]
 mod flights;
 
+#[path = "../../examples/shopping_cart/purchases.rs"]
+mod purchases;
+
 mod count;
+mod shopping_cart;
 mod signals;
 mod telemetry;
 

@@ -110,11 +110,13 @@ impl Moment {
     }
 }
 
-/// The example, built in this test's profile, so that it is never an older one.
-static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| build("telemetry"));
+
+/// An example, built in this test's profile, so that it is never an older one.
+pub(crate) fn build(example: &str) -> PathBuf {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut build = Command::new(cargo);
-    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--example", "telemetry"]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR")).args(["build", "--example", example]);
     if !cfg!(debug_assertions) {
         build.arg("--release");
     }
@@ -123,5 +125,5 @@ static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
     // This test is target/<profile>/deps/process-<hash>.
     let test = env::current_exe().expect("this test has a path");
     let profile = test.ancestors().nth(2).expect("cargo keeps tests two folders down");
-    profile.join("examples").join("telemetry").with_extension(env::consts::EXE_EXTENSION)
-});
+    profile.join("examples").join(example).with_extension(env::consts::EXE_EXTENSION)
+}

@@ -123,22 +123,6 @@ fn dead_links(pages: &[Page]) -> Vec<Finding> {
     found
 }
 
-/// Names of metrics in a text, in order.
-fn metrics(text: &str) -> Vec<&str> {
-    let is_name = |letter: char| letter.is_ascii_lowercase() || letter == '_';
-    let words = text.split(|letter: char| !is_name(letter));
-    let mut names: Vec<&str> = words.filter(|word| word.starts_with("fastness_")).collect();
-    names.sort_unstable();
-    names.dedup();
-    names
-}
-
-#[test]
-fn the_book_lists_every_metric() {
-    let (source, page) = (read("src/metrics.rs"), read("book/src/guide/operating.md"));
-    assert_eq!(metrics(&page), metrics(&source), "left: guide/operating.md, right: src/metrics.rs");
-}
-
 #[test]
 fn all_rust_in_the_book_is_compiled() {
     expect_none(&uncompiled(&pages(), &read("src/book.rs")));

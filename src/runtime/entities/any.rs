@@ -1,10 +1,10 @@
 //! Entities as their processing unit sees them: without their type.
 
 use std::any::Any;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
-use super::residency::Counts;
 use super::slot::{Extra, State};
 use super::{Entities, Execution, Undone, quietly};
 use crate::engine::execution::{Answers, Sessions};
@@ -14,6 +14,7 @@ use crate::engine::replica::primary::Leaving;
 use crate::entity::Entity;
 use crate::error::DecodeError;
 use crate::key::{self, Key};
+use crate::metrics::{Lookup, TypeCounts};
 use crate::store::{Row, RowKey};
 use crate::wire::record::{self, Bin, Change, Record};
 
@@ -73,9 +74,9 @@ pub(crate) trait AnyEntities {
     /// The partition begins to serve: whatever is here counts as asked for now.
     fn started(&mut self, now: Timestamp);
     fn version(&self, slot: u32) -> Version;
-    /// Entities in memory, and what they take there (zero where that has no bound).
-    fn resident(&self) -> (usize, u64);
-    fn counts(&mut self) -> &mut Counts;
+    /// From now on everything is counted there.
+    fn count_in(&mut self, counts: Arc<TypeCounts>);
+    fn count_lookups(&self, found: Lookup, lookups: u64);
     /// The key, for a person.
     fn describe(&self, slot: u32) -> String;
 }
@@ -230,7 +231,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
             }
         })?;
         residency.chosen(slot);
-        residency.counts.evicted[reason as usize] += 1;
+        residency.counts.evicted[reason as usize].add(1);
         Some(Leaving { entity: EntityId { kind, slot }, version: self.version(slot) })
     }
 
@@ -280,12 +281,13 @@ impl<E: Entity> AnyEntities for Entities<E> {
         Entities::version(self, slot)
     }
 
-    fn resident(&self) -> (usize, u64) {
-        (self.slots.len(), self.residency.bytes())
+    fn count_in(&mut self, counts: Arc<TypeCounts>) {
+        self.residency.counts = counts;
+        self.residency.counts.entities.set(self.slots.len() as u64);
     }
 
-    fn counts(&mut self) -> &mut Counts {
-        &mut self.residency.counts
+    fn count_lookups(&self, found: Lookup, lookups: u64) {
+        self.residency.counts.lookups[found as usize].add(lookups);
     }
 
     fn describe(&self, slot: u32) -> String {

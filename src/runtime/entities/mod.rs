@@ -134,7 +134,7 @@ impl<E: Entity> Entities<E> {
         }
         let found = self.look_up(key);
         if found != Lookup::StoreHit {
-            self.residency.counts.lookups[found as usize] += 1;
+            self.residency.counts.lookups[found as usize].add(1);
         }
         found
     }
@@ -179,6 +179,7 @@ impl<E: Entity> Entities<E> {
         let Entities { index, slots, hasher, .. } = self;
         index.insert_unique(hash, slot, |slot| hasher.hash_one(&slots[*slot].key));
         self.residency.arrived(slot, hash, self.weight(slot), now);
+        self.residency.counts.entities.set(self.slots.len() as u64);
         slot
     }
 
@@ -280,7 +281,7 @@ impl<E: Entity> Entities<E> {
             return;
         }
         self.slots[slot].remove();
-        self.residency.counts.evicted[reason as usize] += 1;
+        self.residency.counts.evicted[reason as usize].add(1);
         self.note(slot, true, None, 0, execution);
         self.residency.expired(slot);
     }
@@ -303,6 +304,7 @@ impl<E: Entity> Entities<E> {
     fn free(&mut self, slot: u32) {
         self.residency.left(slot);
         let known = self.slots.remove(slot);
+        self.residency.counts.entities.set(self.slots.len() as u64);
         self.answering -= usize::from(!known.answers().is_empty());
         let found = self.index.find_entry(self.hasher.hash_one(&known.key), |at| *at == slot);
         if let Ok(entry) = found {

@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::config::{EntityOptions, Eviction};
 use crate::engine::eviction::Eviction as Policy;
 use crate::engine::instant::Timestamp;
-use crate::metrics::{Lookup, Reason};
+use crate::metrics::{Reason, TypeCounts};
 
 /// Candidates that one call looks at: an ask never pays for looking through a partition.
 const TRIES: usize = 64;
@@ -38,15 +38,7 @@ pub(super) struct Residency {
     leaving_from: u32,
     /// Whether memory holds everything that the store holds.
     is_complete: bool,
-    pub(super) counts: Counts,
-}
-
-/// How often what happened since the counts were last taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    pub(crate) lookups: [u64; Lookup::ALL.len()],
-    pub(crate) evicted: [u64; Reason::ALL.len()],
-    pub(crate) blocked: u64,
+    pub(super) counts: Arc<TypeCounts>,
 }
 
 struct Bounds {
@@ -87,7 +79,7 @@ impl Residency {
             leaving: BTreeMap::new(),
             leaving_from: 0,
             is_complete: true,
-            counts: Counts::default(),
+            counts: Arc::default(),
         }
     }
 
@@ -134,6 +126,7 @@ impl Residency {
         if let Some(bounds) = &mut self.bounds {
             bounds.policy.insert(slot, hash, clamp(bytes));
             bounds.note();
+            self.counts.bytes.set(bounds.policy.bytes());
         }
     }
 
@@ -156,6 +149,7 @@ impl Residency {
         if let Some(bounds) = &mut self.bounds {
             bounds.policy.resize(slot, clamp(bytes));
             bounds.note();
+            self.counts.bytes.set(bounds.policy.bytes());
         }
         if let Some(times) = self.times.get_mut(slot as usize) {
             times.expires_at = self.ttl.map_or(Timestamp::FAR, |ttl| now + ttl);
@@ -181,7 +175,6 @@ impl Residency {
         for times in &mut self.times {
             times.accessed_at = now;
         }
-        self.counts = Counts::default(); // what had no room at the start was not evicted
     }
 
     /// It is no longer in memory.
@@ -261,7 +254,7 @@ impl Residency {
         match bounds.policy.victim(is_held) {
             Some(slot) => Some((slot, reason)),
             None => {
-                self.counts.blocked += 1;
+                self.counts.blocked.add(1);
                 None
             }
         }
@@ -292,12 +285,9 @@ impl Residency {
         if let Some(bounds) = &mut self.bounds {
             bounds.policy.remove(slot);
             bounds.note();
+            self.counts.bytes.set(bounds.policy.bytes());
         }
         self.leaving.remove(&slot);
-    }
-
-    pub(super) fn bytes(&self) -> u64 {
-        self.bounds.as_ref().map_or(0, |bounds| bounds.policy.bytes())
     }
 
     fn queue(&mut self, slot: u32) {

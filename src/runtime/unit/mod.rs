@@ -126,11 +126,14 @@ impl Unit {
         registry: Arc<Registry>,
         primary: Primary,
         write_behind: Option<WriteBehind>,
-        recovered: Recovered,
+        mut recovered: Recovered,
         mut metrics: UnitMetrics,
         now: Instant,
     ) -> Unit {
         metrics.dead_letters(recovered.parked.len());
+        for (kind, entities) in recovered.entities.iter_mut().enumerate() {
+            entities.count_in(metrics.of_type(kind));
+        }
         let has_orphans = recovered.session_rows.has_orphans();
         let housekeeping_at = if has_orphans { now } else { now + HOUSEKEEPING_EVERY };
         let Limits { retry_min, retry_max, .. } = registry.limits;
@@ -165,6 +168,7 @@ impl Unit {
     /// Takes in asks in the order in which they came: runs what may run.
     pub(crate) fn execute(&mut self, now: Instant, asks: impl Iterator<Item = Arc<dyn AnyAsk>>) {
         self.now = now;
+        let _span = tracing::debug_span!("batch", partition = %self.partition).entered();
         let has_room = self.has_room();
         for ask in asks {
             if self.must_wait(&*ask, has_room) {

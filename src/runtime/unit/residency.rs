@@ -26,7 +26,7 @@ impl Unit {
         }
         let found = ask.look_up(entities.as_any());
         if found != Lookup::StoreHit {
-            entities.counts().lookups[found as usize] += 1;
+            entities.count_lookups(found, 1);
             return Some(ask);
         }
         self.loading.push(ask.row_key(), ask);
@@ -65,7 +65,7 @@ impl Unit {
         }
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
-        self.entities[kind].counts().lookups[found as usize] += asks.len() as u64;
+        self.entities[kind].count_lookups(found, asks.len() as u64);
         let has_room = self.has_room();
         for ask in asks {
             if self.must_wait(&*ask, has_room) {

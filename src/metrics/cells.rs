@@ -1,0 +1,110 @@
+//! Where numbers are kept: atomics, so that anybody may read them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A number with one writer, or, where that is said, many.
+#[derive(Debug, Default)]
+pub(crate) struct Cell(AtomicU64);
+
+impl Cell {
+    pub(crate) const fn new(value: u64) -> Cell {
+        Cell(AtomicU64::new(value))
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// By the one writer.
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// By the one writer: no locked instruction.
+    pub(crate) fn add(&self, more: u64) {
+        self.set(self.get() + more);
+    }
+
+    /// By any of many writers.
+    pub(super) fn add_shared(&self, more: u64) {
+        self.0.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+/// How often what was measured lay under each of some bounds.
+#[derive(Debug)]
+pub(crate) struct Histogram {
+    bounds: &'static [f64],
+    /// One more than there are bounds.
+    buckets: Vec<Cell>,
+    /// In billionths of the unit.
+    sum: Cell,
+}
+
+/// A histogram, or the sum of several, read.
+#[derive(Debug)]
+pub(super) struct Reading {
+    pub(super) bounds: &'static [f64],
+    pub(super) buckets: Vec<u64>,
+    pub(super) sum: f64,
+}
+
+impl Histogram {
+    pub(super) fn new(bounds: &'static [f64]) -> Histogram {
+        let buckets = (0..=bounds.len()).map(|_| Cell::default()).collect();
+        Histogram { bounds, buckets, sum: Cell::default() }
+    }
+
+    /// By the one writer.
+    pub(crate) fn record(&self, value: f64) {
+        self.bucket(value).add(1);
+        self.sum.add(billionths(value));
+    }
+
+    /// By any of many writers.
+    pub(crate) fn record_shared(&self, value: f64) {
+        self.bucket(value).add_shared(1);
+        self.sum.add_shared(billionths(value));
+    }
+
+    fn bucket(&self, value: f64) -> &Cell {
+        &self.buckets[self.bounds.partition_point(|bound| *bound < value)]
+    }
+
+    pub(super) fn read(&self) -> Reading {
+        Reading {
+            bounds: self.bounds,
+            buckets: self.buckets.iter().map(Cell::get).collect(),
+            sum: self.sum.get() as f64 / 1e9,
+        }
+    }
+}
+
+impl Reading {
+    pub(super) fn add(mut self, other: Reading) -> Reading {
+        debug_assert_eq!(self.bounds, other.bounds, "only like is added to like");
+        self.buckets.iter_mut().zip(other.buckets).for_each(|(sum, more)| *sum += more);
+        self.sum += other.sum;
+        self
+    }
+}
+
+fn billionths(value: f64) -> u64 {
+    (value * 1e9) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_is_counted_under_the_first_bound_that_it_is_not_above() {
+        let histogram = Histogram::new(&[1.0, 2.0]);
+        for value in [0.5, 1.0, 1.5, 2.0, 2.5, 100.0] {
+            histogram.record(value);
+        }
+        let read = histogram.read().add(histogram.read());
+        assert_eq!(read.buckets, [4, 4, 4]);
+        assert!((read.sum - 2.0 * 107.5).abs() < 1e-6, "{}", read.sum);
+    }
+}
