@@ -20,6 +20,9 @@ mod delivery {}
 mod exactly_once {}
 
 #[cfg(feature = "sled")]
+#[doc = include_str!("../book/src/guide/cache.md")]
+mod cache {}
+
 #[doc = include_str!("../book/src/guide/persistence.md")]
 mod persistence {}
 
