@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use async_trait::async_trait;
 use fastness::store::{
-    BatchOutcome, DeadLetter, Error, GridRow, PartitionBatch, Row, RowKey, Store,
+    BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, Row, RowKey, Store,
 };
 use fastness::{Epoch, PartitionId};
 
@@ -42,6 +42,10 @@ impl<S: Store> Store for SlowStore<S> {
         rows_max: usize,
     ) -> Result<Vec<Row>, Error> {
         self.inner.scan(partition, after, rows_max).await
+    }
+
+    async fn load(&self, keys: &[(PartitionId, RowKey)]) -> Vec<Result<Loaded, Error>> {
+        self.inner.load(keys).await
     }
 
     async fn dead_letters(&self, partition: PartitionId) -> Result<Vec<DeadLetter>, Error> {

@@ -1,0 +1,54 @@
+//! An allocator that counts, while it is told to.
+#![allow(unsafe_code)] // an allocator cannot be had without
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicBool, AtomicIsize, Ordering};
+
+struct Counting;
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+static IS_COUNTING: AtomicBool = AtomicBool::new(false);
+static BYTES: AtomicIsize = AtomicIsize::new(0);
+
+// SAFETY: all is left to the system's allocator; what is added does not allocate.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
+        count(-(layout.size() as isize));
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.dealloc(at, layout) }
+    }
+}
+
+fn count(bytes: isize) {
+    if IS_COUNTING.load(Ordering::Relaxed) {
+        BYTES.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Bytes that `make` has allocated and not freed when it returns.
+pub(crate) fn held_by<T>(make: impl FnOnce() -> T) -> (T, usize) {
+    BYTES.store(0, Ordering::SeqCst);
+    IS_COUNTING.store(true, Ordering::SeqCst);
+    let made = make();
+    let bytes = BYTES.load(Ordering::SeqCst);
+    IS_COUNTING.store(false, Ordering::SeqCst);
+    (made, bytes.max(0) as usize)
+}
+
+/// As [`held_by`], for what is made by waiting.
+pub(crate) async fn held_by_async<T>(make: impl AsyncFnOnce() -> T) -> (T, usize) {
+    BYTES.store(0, Ordering::SeqCst);
+    IS_COUNTING.store(true, Ordering::SeqCst);
+    let made = make().await;
+    let bytes = BYTES.load(Ordering::SeqCst);
+    IS_COUNTING.store(false, Ordering::SeqCst);
+    (made, bytes.max(0) as usize)
+}
