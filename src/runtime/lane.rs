@@ -184,6 +184,9 @@ impl Lane {
                     while taken.len() < ASKS_AT_ONCE && let Ok(ask) = asks.try_recv() {
                         taken.push(ask);
                     }
+                    if !taken.is_empty() {
+                        depth.store((taken.len() + asks.len()) as u64, Ordering::Relaxed);
+                    }
                     self.execute(&mut taken, &mut inboxes, &mut touched);
                 }
                 count = asks.recv_many(&mut taken, ASKS_AT_ONCE) => {
