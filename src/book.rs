@@ -23,6 +23,7 @@ mod exactly_once {}
 #[doc = include_str!("../book/src/guide/cache.md")]
 mod cache {}
 
+#[cfg(feature = "sled")]
 #[doc = include_str!("../book/src/guide/persistence.md")]
 mod persistence {}
 
