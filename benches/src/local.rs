@@ -13,7 +13,7 @@ use tokio::task::{LocalSet, spawn_local};
 use crate::peers::{ByHand, Counters, on_actix, on_kameo, on_ractor, serve_by_hand};
 use crate::report::{Report, Side};
 
-const KEYS: u64 = 100_000;
+pub(crate) const KEYS: u64 = 100_000;
 
 #[derive(Entity, Clone, Default, Serialize, Deserialize)]
 #[entity(key = u64)]
@@ -55,7 +55,7 @@ impl Keys {
 }
 
 /// Runs `asks` asks of so many callers at a time; returns asks per microsecond.
-async fn drive<A, F>(asks: usize, in_flight: usize, ask: A) -> f64
+pub(crate) async fn drive<A, F>(asks: usize, in_flight: usize, ask: A) -> f64
 where
     A: Fn(u64) -> F + Clone + 'static,
     F: Future<Output = u64>,
@@ -78,17 +78,19 @@ where
     (asks / in_flight * in_flight) as f64 / started_at.elapsed().as_micros() as f64
 }
 
-fn on_this_thread<T>(work: impl AsyncFnOnce() -> T) -> T {
+pub(crate) fn on_this_thread<T>(work: impl AsyncFnOnce() -> T) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     LocalSet::new().block_on(&runtime.expect("a runtime is made"), async { work().await })
 }
 
 /// Starts `serve` on a thread of its own, which lives as long as what it returns is used.
-fn on_another_thread<T: Send + 'static, F>(serve: impl FnOnce() -> F + Send + 'static) -> T
+pub(crate) fn on_another_thread<T: Send + 'static, F>(
+    serve: impl FnOnce() -> F + Send + 'static,
+) -> T
 where
     F: Future<Output = T>,
 {
-    let (made, making) = std::sync::mpsc::channel();
+    let (made, making) = std::sync::mpsc::sync_channel(1);
     std::thread::spawn(move || {
         on_this_thread(async || {
             let _ = made.send(serve().await);
@@ -102,17 +104,17 @@ fn one() -> NonZeroUsize {
     NonZeroUsize::MIN
 }
 
-fn counters(options: EntityOptions, threads: Threads) -> GridBuilder {
+pub(crate) fn counters(options: EntityOptions, threads: Threads) -> GridBuilder {
     Grid::builder().entity::<Counter>(options).threads(threads)
 }
 
-async fn warm(grid: &Grid) {
+pub(crate) async fn warm(grid: &Grid) {
     for key in 0..KEYS {
         grid.entity::<Counter>(key).increment().await.expect("the grid serves");
     }
 }
 
-async fn sum(grid: &Grid) -> u64 {
+pub(crate) async fn sum(grid: &Grid) -> u64 {
     let mut sum = 0;
     for key in 0..KEYS {
         sum += grid.entity::<Counter>(key).value().await.expect("the grid serves");
@@ -294,7 +296,7 @@ fn plain(asks: usize) -> f64 {
     rate
 }
 
-fn without_sessions() -> EntityOptions {
+pub(crate) fn without_sessions() -> EntityOptions {
     EntityOptions::new().at_most_once()
 }
 
@@ -305,7 +307,7 @@ pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
     for in_flight in [1, 64, 1024] {
         other_thread(report, in_flight);
     }
-    two_and_two(report);
+    crate::two::two_and_two(report);
     behind_to_sled(report)?;
     through_to_sled(report)
 }
@@ -363,91 +365,6 @@ fn other_thread(report: &mut Report, in_flight: usize) {
     report.compare(&rounds, "ours", "kameo 1", None);
     report.compare(&rounds, "ours", "ractor 1", None);
     report.compare(&rounds, "ours reading", "actix 256 reading", aim(0.8));
-}
-
-/// Two threads serve, two threads ask, each half of the keys.
-fn two_and_two(report: &mut Report) {
-    let asks = report.amount(500_000);
-    for in_flight in [64, 1024] {
-        let sides: Vec<Side<'_>> = vec![
-            ("ours", Box::new(|| two_of_ours(asks, in_flight))),
-            ("actix 256", Box::new(|| two_of_actix(asks, in_flight))),
-        ];
-        let work = format!("two and two, {in_flight} in flight");
-        let rounds = report.measure(work, "M asks/s", sides);
-        report.compare(&rounds, "ours", "actix 256", Some(1.0));
-    }
-}
-
-fn two_callers(call: impl Fn(u64) -> f64 + Send + Sync) -> f64 {
-    std::thread::scope(|scope| {
-        let callers = [0, 1].map(|caller| {
-            scope.spawn({
-                let call = &call;
-                move || call(caller)
-            })
-        });
-        callers.into_iter().map(|caller| caller.join().expect("no caller panics")).sum()
-    })
-}
-
-fn two_of_ours(asks: usize, in_flight: usize) -> f64 {
-    let two = NonZeroUsize::new(2).expect("two is not zero");
-    let builder = counters(without_sessions(), Threads::PerCore(two));
-    let grid = on_this_thread(async || {
-        let grid = builder.start().await.expect("the grid starts");
-        warm(&grid).await;
-        grid
-    });
-    let rate = two_callers(|caller| {
-        on_this_thread(async || {
-            let grid = grid.clone();
-            let ask = move |key: u64| {
-                let ask = grid.entity::<Counter>(key / 2 * 2 + caller).increment();
-                async move { ask.await.expect("the grid serves") }
-            };
-            drive(asks, in_flight, ask).await
-        })
-    });
-    on_this_thread(async || {
-        assert_eq!(sum(&grid).await, KEYS + 2 * (asks / in_flight * in_flight) as u64);
-        grid.leave().await.expect("the grid ends");
-    });
-    rate
-}
-
-fn two_of_actix(asks: usize, in_flight: usize) -> f64 {
-    use actix::Actor;
-    let actors: Vec<Vec<actix::Addr<on_actix::Counting>>> = (0..2)
-        .map(|_| {
-            on_another_thread(|| async {
-                (0..128).map(|_| on_actix::Counting::default().start()).collect()
-            })
-        })
-        .collect();
-    let rate = two_callers(|caller| {
-        let actors = actors.clone();
-        on_this_thread(async || {
-            let actors = std::rc::Rc::new(actors);
-            let ask = move |key: u64| {
-                let key = key / 2 * 2 + caller;
-                // Each caller's keys are spread over both threads.
-                let thread = &actors[(key / 2 % 2) as usize];
-                let ask = thread[(key / 4 % 128) as usize].send(on_actix::Add(key));
-                async move { ask.await.expect("the actor lives") }
-            };
-            drive(asks, in_flight, ask).await
-        })
-    });
-    let sum: u64 = on_this_thread(async || {
-        let mut sum = 0;
-        for actor in actors.iter().flatten() {
-            sum += actor.send(on_actix::Sum).await.expect("the actor lives");
-        }
-        sum
-    });
-    assert_eq!(sum, 2 * (asks / in_flight * in_flight) as u64);
-    rate
 }
 
 fn sled(directory: &tempfile::TempDir) -> SledStore {

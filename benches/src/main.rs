@@ -10,6 +10,7 @@ mod local;
 mod memory;
 mod peers;
 mod report;
+mod two;
 
 use clap::{Parser, Subcommand};
 

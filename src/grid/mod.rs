@@ -91,8 +91,9 @@ impl Grid {
         Ok(Session { router: Arc::clone(router), session, name: name.into() })
     }
 
-    /// What the grid counts and measures, as text in the OpenMetrics format, which Prometheus reads:
-    /// serve it at `/metrics` as `application/openmetrics-text; version=1.0.0; charset=utf-8`.
+    /// What the grid counts and measures, as text in the OpenMetrics format, which Prometheus
+    /// reads: serve it at `/metrics` as
+    /// `application/openmetrics-text; version=1.0.0; charset=utf-8`.
     /// Each metric is explained in the book's metrics reference. Cheap enough for once a second.
     #[must_use]
     pub fn metrics(&self) -> String {

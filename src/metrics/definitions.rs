@@ -21,7 +21,10 @@ pub(crate) struct Metric {
 }
 
 macro_rules! metrics {
-    ($($constant:ident = $name:literal, $shape:ident, $unit:literal, [$($label:literal),*], $help:literal;)+) => {
+    ($(
+        $constant:ident =
+            $name:literal, $shape:ident, $unit:literal, [$($label:literal),*], $help:literal;
+    )+) => {
         $(pub(super) const $constant: &Metric = &Metric {
             name: $name,
             shape: Shape::$shape,

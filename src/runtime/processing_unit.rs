@@ -2,8 +2,8 @@
 //!
 //! Asks reach the partition through its thread's lane, not through this mailbox, which bounds
 //! nothing and starves what else runs on its thread. Control messages are few by construction:
-//! one outstanding answer of the store to a batch and one to a load, one opening of a session at a time and client, and what an
-//! operator asks for.
+//! one outstanding answer of the store to a batch and one to a load, one opening of a session at a
+//! time and client, and what an operator asks for.
 
 use std::rc::Rc;
 

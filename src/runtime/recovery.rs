@@ -57,8 +57,8 @@ pub(crate) fn empty(
     }
 }
 
-/// Reads a partition, one of so many, whose fence is at `epoch`. Returns what was found, and the epoch to go on
-/// with: a higher one where a row (of an external writer) was not below `epoch`.
+/// Reads a partition, one of so many, whose fence is at `epoch`. Returns what was found, and the
+/// epoch to go on with: a higher one where a row (of an external writer) was not below `epoch`.
 pub(crate) async fn recover(
     store: &dyn Store,
     (partition, partitions): (PartitionId, u16),

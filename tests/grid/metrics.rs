@@ -206,8 +206,8 @@ fn asks_batches_writes_and_loads_have_spans() {
             }
         });
     };
-    // For all threads: with one for this thread alone, whichever thread comes by a place in the code
-    // first decides for all whether anybody listens there. Others' spans are left out.
+    // For all threads: with one for this thread alone, whichever thread comes by a place in the
+    // code first decides for all whether anybody listens there. Others' spans are left out.
     let spans = Spans::default();
     let subscriber =
         tracing_subscriber::registry().with(Here(spans.clone(), thread::current().id()));

@@ -89,7 +89,7 @@ fn each_impurity_is_found() {
     assert_eq!(found("use std::collections::*;"), [1]);
     assert_eq!(found("async fn f() { g().await }"), [1, 1]);
     assert_eq!(found("use tokio::sync::mpsc;"), [1, 1][..1]);
-    assert_eq!(found("fn f() { metrics::counter!(\"a\"); tracing::info!(\"b\"); }"), [1, 1]);
+    assert_eq!(found("fn f() { prometheus_client::encode(); tracing::info!(\"b\"); }"), [1, 1]);
     assert_eq!(found("#[cfg(test)] mod tests { use std::time::Instant; }"), [1]);
     let empty: [usize; 0] = [];
     assert_eq!(found("use std::time::Duration; use bytes::Bytes; // std::thread, HashMap"), empty);

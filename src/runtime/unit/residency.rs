@@ -1,4 +1,5 @@
-//! Which entities of a unit are in memory: what comes back from the store, what leaves, what expires.
+//! Which entities of a unit are in memory: what comes back from the store, what leaves, what
+//! expires.
 
 use std::collections::BTreeMap;
 

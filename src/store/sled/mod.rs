@@ -65,7 +65,7 @@ impl SledStore {
         let directory = directory.as_ref().to_owned();
         let (calls, mut queue) = mpsc::channel::<Call>(CALLS_MAX);
         let (opened, is_open) = std::sync::mpsc::sync_channel(1);
-        let (release, released) = std::sync::mpsc::channel::<()>();
+        let (release, released) = std::sync::mpsc::sync_channel::<()>(1);
         let run = move || {
             let _release = release; // dropped last
             let opening = catch_unwind(|| Database::open(&directory));
