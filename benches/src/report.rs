@@ -24,6 +24,9 @@ struct Conditions {
     rounds: usize,
     quick: bool,
     profile: &'static str,
+    /// Processes that ran or waited for a core in the minute before: more than none, and others had
+    /// a part of the machine.
+    load_before: Option<f64>,
     versions: BTreeMap<&'static str, String>,
 }
 
@@ -87,6 +90,7 @@ impl Report {
             rounds: if quick { 3 } else { 9 },
             quick,
             profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+            load_before: load(),
             versions: versions(include_str!("../../Cargo.lock")),
         };
         Report { conditions, lines: Vec::new(), ratios: Vec::new(), bounds: Vec::new() }
@@ -190,6 +194,11 @@ fn spread(values: &[f64]) -> (f64, f64, f64) {
     (sorted[(sorted.len() - 1) / 2], sorted[0], sorted[sorted.len() - 1])
 }
 
+/// The load average of the last minute, where the system tells.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
 /// The versions that this was built with, from the lock file.
 fn versions(lock: &str) -> BTreeMap<&'static str, String> {
     let version_of = |name: &str| {
@@ -207,8 +216,11 @@ fn said(is_met: bool) -> &'static str {
 
 impl fmt::Display for Conditions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Conditions { cores, rounds, quick, profile, versions } = self;
+        let Conditions { cores, rounds, quick, profile, load_before, versions } = self;
         write!(f, "{cores} cores, {rounds} rounds, {profile}")?;
+        if let Some(load) = load_before {
+            write!(f, ", load {load} before")?;
+        }
         if *quick || *profile == "debug" {
             write!(f, " (quick or debug: not to be quoted)")?;
         }
