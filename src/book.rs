@@ -2,12 +2,14 @@
 //!
 //! One line for each page with Rust in it; `tests/tidy.rs` finds those that are missing.
 
+#[cfg(feature = "sled")]
 #[doc = include_str!("../book/src/guide/quick_start.md")]
 mod quick_start {}
 
 #[doc = include_str!("../book/src/guide/entities.md")]
 mod entities {}
 
+#[cfg(feature = "sled")]
 #[doc = include_str!("../book/src/guide/grid.md")]
 mod grid {}
 
@@ -17,9 +19,14 @@ mod delivery {}
 #[doc = include_str!("../book/src/guide/exactly_once.md")]
 mod exactly_once {}
 
+#[cfg(feature = "sled")]
+#[doc = include_str!("../book/src/guide/cache.md")]
+mod cache {}
+
 #[doc = include_str!("../book/src/guide/persistence.md")]
 mod persistence {}
 
+#[cfg(feature = "sled")]
 #[doc = include_str!("../book/src/guide/operating.md")]
 mod operating {}
 

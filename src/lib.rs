@@ -1,4 +1,5 @@
-#![doc = include_str!("../README.md")]
+#![cfg_attr(feature = "sled", doc = include_str!("../README.md"))]
+#![cfg_attr(not(feature = "sled"), doc = "Stateful services in Rust; built without `SledStore`.")]
 
 // The macros name the library so, also within it.
 extern crate self as fastness;
@@ -40,7 +41,9 @@ pub use runtime::call::AskFuture;
 pub use runtime::clock::{Clock, ManualClock};
 pub use runtime::error::{LeaveError, PersistError, SessionError, StartError};
 pub use runtime::threads::Threads;
-pub use store::{MemoryStore, SledStore, Store};
+#[cfg(feature = "sled")]
+pub use store::SledStore;
+pub use store::{MemoryStore, Store};
 
 /// What the macros' code refers to; no part of the public interface.
 #[doc(hidden)]

@@ -117,8 +117,10 @@ pub(crate) fn rate_of_two<C: Counts>(connect: impl Fn() -> C + Sync, load: Load)
     let barrier = std::sync::Barrier::new(2);
     let call = |first| {
         on_this_thread(async || {
-            let share = Share { first, of: 2 };
-            put_under(&connect(), load, share, async || drop(barrier.wait())).await
+            let together = async || {
+                barrier.wait();
+            };
+            put_under(&connect(), load, Share { first, of: 2 }, together).await
         })
     };
     let [one, other] = std::thread::scope(|scope| {

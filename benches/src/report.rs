@@ -129,18 +129,11 @@ impl Report {
         Rounds { work, sides: found }
     }
 
-    /// Notes what was found in each round; returns the median.
-    pub(crate) fn line(
-        &mut self,
-        work: &str,
-        side: &str,
-        unit: &'static str,
-        values: &[f64],
-    ) -> f64 {
+    /// Notes what was found in each round.
+    pub(crate) fn line(&mut self, work: &str, side: &str, unit: &'static str, values: &[f64]) {
         let (median, least, most) = spread(values);
         let (work, side) = (work.to_owned(), side.to_owned());
         self.lines.push(Line { work, side, unit, median, least, most });
-        median
     }
 
     /// A number that does not vary.

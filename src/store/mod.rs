@@ -9,6 +9,7 @@
 
 pub mod conformance;
 mod memory;
+#[cfg(feature = "sled")]
 mod sled;
 
 use std::fmt;
@@ -21,6 +22,7 @@ use crate::engine::id::{Epoch, PartitionId, Version};
 use crate::engine::instant::Timestamp;
 
 pub use memory::MemoryStore;
+#[cfg(feature = "sled")]
 pub use sled::SledStore;
 
 /// A durable home for the rows of one grid.

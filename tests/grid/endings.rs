@@ -8,7 +8,7 @@ use fastness::{
 };
 
 use crate::entities::{Counter, CounterAdd, Gate, Ledger, gates};
-use crate::{advance_until, in_memory, manual_clock, stored};
+use crate::{advance_until, in_memory, manual_clock, stored, test_grid};
 
 #[tokio::test]
 async fn leaving_drains_and_leaving_twice_is_leaving_once() {
@@ -50,24 +50,20 @@ async fn asks_under_way_are_answered_before_the_grid_is_left() {
     assert_eq!(leaving.await.unwrap(), Ok(()));
 }
 
-#[tokio::test]
-async fn a_store_that_stays_down_does_not_keep_the_process_for_ever_and_leave_says_so() {
-    let store = FaultyStore::new();
-    let clock = manual_clock();
-    let grid = stored(&store).clock(clock.clone()).start().await.unwrap();
-    store.faults().fail(Calls::Writes);
-    for key in 0..5 {
-        grid.entity::<Counter>(key).add(1).await.unwrap();
-    }
-    let leaving = tokio::spawn({
-        let grid = grid.clone();
-        async move { grid.leave().await }
+#[test]
+fn a_store_that_stays_down_does_not_keep_the_process_for_ever_and_leave_says_so() {
+    test_grid().run(async |grid| {
+        grid.faults().fail(Calls::Writes);
+        for key in 0..5 {
+            grid.entity::<Counter>(key).add(1).await.unwrap();
+        }
+        let before = grid.clock().now();
+        let Err(LeaveError::Incomplete { pending }) = grid.leave().await else {
+            panic!("nothing was stored");
+        };
+        assert!(pending >= 5, "{pending}");
+        assert_eq!(grid.clock().now(), before + Limits::default().leave_max);
     });
-    advance_until(&clock, async || leaving.is_finished()).await;
-    let Err(LeaveError::Incomplete { pending }) = leaving.await.unwrap() else {
-        panic!("nothing was stored");
-    };
-    assert!(pending >= 5, "{pending}");
 }
 
 #[tokio::test]

@@ -4,14 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use fastness::testkit::{Calls, FaultyStore};
-use fastness::{AskError, EntityOptions, Grid, Limits};
+use fastness::testkit::{Calls, FaultyStore, TestGrid};
+use fastness::{AskError, EntityOptions, Limits};
+use tokio::task::spawn_local;
 
 use crate::entities::{Counter, CounterAdd, Gate, GatePass, Ledger, Wallet, gates};
-use crate::{advance_until, in_memory, manual_clock, stored};
-
-/// A deadline that does not come, however much faster a test's clock runs than its threads.
-const PATIENT: Duration = Duration::from_secs(1 << 32);
+use crate::{advance_until, in_memory, manual_clock, stored, test_grid};
 
 #[tokio::test]
 async fn a_state_of_20_megabytes_is_refused_and_undone() {
@@ -123,79 +121,65 @@ async fn a_full_partition_says_busy_with_the_message_and_recovers() {
     assert_eq!(counter.add(1).await.unwrap(), 4);
 }
 
-#[tokio::test]
-async fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
-    let store = FaultyStore::new();
-    let clock = manual_clock();
+#[test]
+fn a_full_queue_to_the_store_holds_back_writers_and_not_readers() {
     let limits = Limits { pending_records_max: 10, ..Limits::default() };
-    let grid = Grid::builder()
-        .partitions(1)
-        .limits(limits)
-        .clock(clock.clone())
-        .entity::<Counter>(EntityOptions::new().at_most_once())
-        .store(store.clone())
-        .start()
-        .await
-        .unwrap();
-    store.faults().fail(Calls::Writes);
-    for key in 0..10 {
-        grid.entity::<Counter>(key).add(1).await.unwrap();
-    }
-    let ask = grid.entity::<Counter>(10).ask(CounterAdd { by: 3 });
-    let held_back = tokio::spawn(ask.deadline(Duration::from_secs(1)).into_future());
-    // Reads go on, but for those of an entity that a write waits for.
-    assert_eq!(grid.entity::<Counter>(5).value().await.unwrap(), 1);
-    advance_until(&clock, async || held_back.is_finished()).await;
-    let error = held_back.await.unwrap().unwrap_err();
-    assert!(matches!(error, AskError::Busy(CounterAdd { by: 3 })), "{error:?}");
+    let builder = TestGrid::builder().partitions(1).limits(limits);
+    builder.entity::<Counter>(EntityOptions::new().at_most_once()).run(async |grid| {
+        grid.faults().fail(Calls::Writes);
+        for key in 0..10 {
+            grid.entity::<Counter>(key).add(1).await.unwrap();
+        }
+        let add = grid.entity::<Counter>(10).ask(CounterAdd { by: 3 });
+        let held_back = spawn_local(add.deadline(Duration::from_secs(1)).into_future());
+        // Reads go on, but for those of an entity that a write waits for.
+        assert_eq!(grid.entity::<Counter>(5).value().await.unwrap(), 1);
+        grid.advance(Duration::from_millis(999)).await;
+        assert!(!held_back.is_finished());
+        grid.advance(Duration::from_millis(1)).await;
+        let error = held_back.await.unwrap().unwrap_err();
+        assert!(matches!(error, AskError::Busy(CounterAdd { by: 3 })), "{error:?}");
 
-    let patient = grid.entity::<Counter>(10).add(4);
-    let patient = tokio::spawn(patient.deadline(PATIENT).into_future());
-    store.faults().heal();
-    advance_until(&clock, async || patient.is_finished()).await;
-    assert_eq!(patient.await.unwrap().unwrap(), 4, "what was busy never ran");
+        let patient = spawn_local(grid.entity::<Counter>(10).add(4).into_future());
+        grid.settle().await;
+        grid.faults().heal();
+        let value = grid.complete(patient).await.unwrap().unwrap();
+        assert_eq!(value, 4, "what was busy never ran");
+    });
 }
 
-#[tokio::test]
-async fn a_detached_write_waits_for_the_store_however_long_that_takes() {
-    let store = FaultyStore::new();
-    let clock = manual_clock();
+#[test]
+fn a_detached_write_waits_for_the_store_however_long_that_takes() {
     let limits = Limits { pending_records_max: 1, ..Limits::default() };
-    let grid = stored(&store).limits(limits).clock(clock.clone()).start().await.unwrap();
-    let counter = grid.entity::<Counter>(1);
-    counter.add(1).await.unwrap();
-    store.faults().fail(Calls::Writes);
-    let _ = counter.ask(CounterAdd { by: 1 }).deadline(Duration::ZERO).await; // fills the queue
-    counter.tell(CounterAdd { by: 10 }).detach().unwrap();
-    for _ in 0..100 {
-        clock.advance(Duration::from_secs(1));
-        tokio::task::yield_now().await;
-    }
-    let before = store.faults().writes();
-    advance_until(&clock, async || store.faults().writes() > before).await;
-    store.faults().heal();
-    let read = tokio::spawn(counter.value().deadline(PATIENT).into_future());
-    advance_until(&clock, async || read.is_finished()).await;
-    let value = read.await.unwrap().unwrap();
-    assert!(value >= 11, "{value}");
+    test_grid().limits(limits).run(async |grid| {
+        let counter = grid.entity::<Counter>(1);
+        counter.add(1).await.unwrap();
+        grid.persisted().await.unwrap();
+        grid.faults().fail(Calls::Writes);
+        counter.add(1).await.unwrap(); // fills the queue
+        counter.tell(CounterAdd { by: 10 }).detach().unwrap();
+        grid.advance(Duration::from_secs(1000)).await;
+        grid.faults().heal();
+        assert_eq!(grid.complete(counter.value()).await.unwrap(), 12);
+    });
 }
 
-#[tokio::test]
-async fn a_detached_write_waits_for_a_store_that_does_not_answer() {
-    let store = FaultyStore::new();
+#[test]
+fn a_detached_write_waits_for_a_store_that_does_not_answer() {
     let limits = Limits { pending_records_max: 1, ..Limits::default() };
-    let grid = stored(&store).limits(limits).start().await.unwrap();
-    let counter = grid.entity::<Counter>(1);
-    counter.add(1).await.unwrap();
-    grid.persisted().await.unwrap();
-    store.faults().hold(Calls::Writes);
-    counter.add(10).await.unwrap(); // fills the queue
-    counter.tell(CounterAdd { by: 100 }).detach().unwrap();
-    let read = counter.value().into_future(); // behind the write
-    let read = tokio::spawn(read);
-    while grid.entity::<Counter>(1 << 40).value().await.is_err() {}
-    store.faults().release();
-    assert_eq!(read.await.unwrap().unwrap(), 111);
+    test_grid().limits(limits).run(async |grid| {
+        let counter = grid.entity::<Counter>(1);
+        counter.add(1).await.unwrap();
+        grid.persisted().await.unwrap();
+        grid.faults().hold(Calls::Writes);
+        counter.add(10).await.unwrap(); // fills the queue
+        counter.tell(CounterAdd { by: 100 }).detach().unwrap();
+        let read = spawn_local(counter.value().into_future()); // behind the write
+        grid.advance(Duration::from_secs(1)).await;
+        assert!(grid.faults().held() == 1 && !read.is_finished());
+        grid.faults().release();
+        assert_eq!(read.await.unwrap().unwrap(), 111);
+    });
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

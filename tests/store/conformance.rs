@@ -3,7 +3,9 @@
 use fastness::store::conformance::{CASES, run_case};
 
 use crate::block_on;
-use crate::places::{InDirectory, InMemory};
+#[cfg(feature = "sled")]
+use crate::places::InDirectory;
+use crate::places::InMemory;
 
 macro_rules! cases {
     ($($case:ident),+ $(,)?) => {
@@ -14,6 +16,7 @@ macro_rules! cases {
             })+
         }
 
+        #[cfg(feature = "sled")]
         mod sled {
             $(#[test]
             fn $case() {

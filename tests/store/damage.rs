@@ -125,7 +125,7 @@ impl Sound {
             format!("value {number} ").repeat(words)
         };
         let rows: Vec<Row> = (0..200).map(|number| row(number, 1, value(number))).collect();
-        let store = SledStore::open(&place.path()).unwrap();
+        let store = SledStore::open(place.path()).unwrap();
         block_on(async {
             store.claim(&grid_row()).await.unwrap();
             for part in rows.chunks(20) {

@@ -34,11 +34,11 @@ fn a_directory_in_use_is_locked() {
 fn a_dropped_store_unlocks_its_directory() {
     let place = InDirectory::new();
     for seq in 1..10 {
-        let store = SledStore::open(&place.path()).unwrap();
+        let store = SledStore::open(place.path()).unwrap();
         block_on(write(&store, vec![row(1, seq, "x")])).unwrap();
         drop(store);
     }
-    let store = SledStore::open(&place.path()).unwrap();
+    let store = SledStore::open(place.path()).unwrap();
     assert_eq!(block_on(rows(&store)), Ok(vec![row(1, 9, "x")]));
 }
 

@@ -5,12 +5,18 @@
 #![allow(clippy::unwrap_used, reason = "a test panics where it fails")]
 
 mod conformance;
+#[cfg(feature = "sled")]
 mod damage;
+#[cfg(feature = "sled")]
 mod directories;
+#[cfg(feature = "sled")]
 mod full;
+#[cfg(feature = "sled")]
 mod killed;
+#[cfg(feature = "sled")]
 mod mounts;
 mod places;
+#[cfg(feature = "sled")]
 mod rows;
 mod wrong;
 

@@ -1,10 +1,13 @@
 //! Where the stores under test are.
 
+#[cfg(feature = "sled")]
 use std::path::PathBuf;
 
 use async_trait::async_trait;
+#[cfg(feature = "sled")]
+use fastness::store::SledStore;
 use fastness::store::conformance::Place;
-use fastness::store::{MemoryStore, SledStore, Store};
+use fastness::store::{MemoryStore, Store};
 
 #[derive(Default)]
 pub(crate) struct InMemory(Option<MemoryStore>);
@@ -19,8 +22,10 @@ impl Place for InMemory {
 }
 
 /// A directory of its own, which goes with it.
+#[cfg(feature = "sled")]
 pub(crate) struct InDirectory(tempfile::TempDir);
 
+#[cfg(feature = "sled")]
 impl InDirectory {
     pub(crate) fn new() -> InDirectory {
         InDirectory(tempfile::tempdir().expect("there is room for a directory"))
@@ -31,6 +36,7 @@ impl InDirectory {
     }
 }
 
+#[cfg(feature = "sled")]
 #[async_trait]
 impl Place for InDirectory {
     async fn open(&mut self) -> Box<dyn Store> {

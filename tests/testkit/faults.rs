@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use fastness::testkit::{Calls, FaultyStore, TestGrid, TestGridBuilder, row_key};
+use fastness::testkit::{Calls, TestGrid, TestGridBuilder, row_key};
 use fastness::{AskError, EntityOptions, Eviction, StartError};
 
 use crate::{Counter, CounterAdd, failure};
@@ -178,11 +178,12 @@ fn calls_of_a_dead_process_change_nothing() {
     });
 }
 
+#[cfg(feature = "sled")]
 #[test]
 fn any_store_can_be_faulty() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().to_owned();
-    let store = FaultyStore::over(move || fastness::SledStore::open(&path));
+    let store = fastness::testkit::FaultyStore::over(move || fastness::SledStore::open(&path));
     counters().store(&store).run(async |grid| {
         assert_eq!(grid.entity::<Counter>(1).add(1).await.unwrap(), 1);
         grid.faults().fail(Calls::All);

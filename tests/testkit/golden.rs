@@ -3,7 +3,7 @@
 //! The files hold what a build of each version wrote. They are never changed.
 
 use fastness::prelude::*;
-use fastness::testkit::{EntityHarness, TestGrid, golden, golden_rows};
+use fastness::testkit::{EntityHarness, StoredRow, TestGrid, golden, golden_rows};
 use fastness::{DecodeError, EntityOptions, StoredState};
 
 use crate::failure;
@@ -221,8 +221,37 @@ fn golden_rows_that_are_damaged_or_of_another_partition_count_are_refused() {
     std::fs::write(&path, rows.replacen("4653544e01", "4653544e02", 1)).unwrap();
     let message = failure(|| TestGrid::builder().rows(&path));
     assert!(message.contains("rows.txt:2: no row, or a damaged one"), "{message}");
-    let options = EntityOptions::new();
-    let three = TestGrid::builder().partitions(3).entity::<v1::Person>(options).rows(ROWS_V1);
-    let message = failure(|| three.run(async |_| ()));
-    assert!(message.starts_with("a grid of 3 partitions does not have this row"), "{message}");
+    for partitions in [3, 64] {
+        let grid = TestGrid::builder().partitions(partitions).rows(ROWS_V1);
+        let grid = grid.entity::<v1::Person>(EntityOptions::new());
+        let message = failure(|| grid.run(async |_| ()));
+        let refused = format!("a grid of {partitions} partitions does not have this row");
+        assert!(message.starts_with(&refused), "{message}");
+    }
+}
+
+#[test]
+fn rows_that_differ_from_the_golden_ones_are_named() {
+    let options = EntityOptions::new().at_most_once();
+    TestGrid::builder().entity::<v1::Person>(options).rows(ROWS_V1).run(async |grid| {
+        let mut rows = grid.store().rows().await.unwrap();
+        golden_rows(ROWS_V1, &rows);
+        let is_ada = |row: &StoredRow| row.key::<v1::Person>().is_ok_and(|key| key == "ada");
+        let ada = rows.iter().position(is_ada).unwrap();
+        assert_eq!(rows[ada].schema(), Ok(Some(1)));
+        let same = "Ada Lovelace".to_owned();
+        grid.entity::<v1::Person>("ada").rename(same).await.unwrap();
+        grid.persisted().await.unwrap();
+        let newer = grid.store().rows().await.unwrap();
+        assert!(newer[ada].version() > rows[ada].version());
+        golden_rows(ROWS_V1, &newer); // of the same content
+        grid.entity::<v1::Person>("ada").rename("Eve".to_owned()).await.unwrap();
+        grid.persisted().await.unwrap();
+        let newer = grid.store().rows().await.unwrap();
+        let message = failure(|| golden_rows(ROWS_V1, &newer));
+        assert!(message.contains("person 6164610000` is encoded differently today"), "{message}");
+        rows.remove(ada);
+        let message = failure(|| golden_rows(ROWS_V1, &rows));
+        assert!(message.contains("person 6164610000` was not stored today"), "{message}");
+    });
 }

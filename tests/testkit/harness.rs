@@ -58,6 +58,7 @@ fn a_handler_sees_key_time_and_request() {
     let started = STARTED_AT.as_micros();
     assert_eq!(counter.ask(CounterSee {}), (7, started, Some(1)));
     counter.advance(Duration::from_secs(1));
+    assert_eq!(counter.ask(CounterValue {}), 0, "a read has no number");
     assert_eq!(counter.ask(CounterSee {}), (7, started + 1_000_000, Some(2)));
     counter.set_time(STARTED_AT + Duration::from_secs(60));
     assert_eq!(counter.ask(CounterSee {}), (7, started + 60_000_000, Some(3)));
