@@ -25,6 +25,20 @@ unsafe impl GlobalAlloc for Counting {
         // SAFETY: the caller's promises are passed on.
         unsafe { System.dealloc(at, layout) }
     }
+
+    // The next two as the system has them: by default they would copy, and clear what is clear.
+
+    unsafe fn alloc_zeroed(&self, layout: Layout) -> *mut u8 {
+        count(layout.size() as isize);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.alloc_zeroed(layout) }
+    }
+
+    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        count(size as isize - layout.size() as isize);
+        // SAFETY: the caller's promises are passed on.
+        unsafe { System.realloc(at, layout, size) }
+    }
 }
 
 fn count(bytes: isize) {
@@ -35,20 +49,29 @@ fn count(bytes: isize) {
 
 /// Bytes that `make` has allocated and not freed when it returns.
 pub(crate) fn held_by<T>(make: impl FnOnce() -> T) -> (T, usize) {
-    BYTES.store(0, Ordering::SeqCst);
-    IS_COUNTING.store(true, Ordering::SeqCst);
+    start();
     let made = make();
-    let bytes = BYTES.load(Ordering::SeqCst);
-    IS_COUNTING.store(false, Ordering::SeqCst);
-    (made, bytes.max(0) as usize)
+    (made, stop())
 }
 
 /// As [`held_by`], for what is made by waiting.
 pub(crate) async fn held_by_async<T>(make: impl AsyncFnOnce() -> T) -> (T, usize) {
+    start();
+    let made = make().await;
+    (made, stop())
+}
+
+/// Within either of them: what is held by now.
+pub(crate) fn held() -> usize {
+    BYTES.load(Ordering::SeqCst).max(0) as usize
+}
+
+fn start() {
     BYTES.store(0, Ordering::SeqCst);
     IS_COUNTING.store(true, Ordering::SeqCst);
-    let made = make().await;
-    let bytes = BYTES.load(Ordering::SeqCst);
+}
+
+fn stop() -> usize {
     IS_COUNTING.store(false, Ordering::SeqCst);
-    (made, bytes.max(0) as usize)
+    held()
 }

@@ -1,20 +1,41 @@
 //! A million dirty entities into sled: by the grid, and by hand with the same bytes, batches and
 //! syncs.
 
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use fastness::store::{
     BatchOutcome, DeadLetter, Error, GridRow, Loaded, PartitionBatch, Row, RowKey, Store,
 };
-use fastness::{EntityOptions, Epoch, Grid, Limits, PartitionId, SledStore, Threads};
+use fastness::{Epoch, Limits, PartitionId, SledStore, Threads};
 
-use crate::local::Counter;
+use crate::load::{Counts, on_this_thread};
+use crate::ours::{Ours, grid, without_sessions};
 use crate::report::{Report, Side};
 
-/// Rows of each commit, in order: what is to be written by hand again.
-type Commits = Arc<Mutex<Vec<Vec<(Vec<u8>, Vec<u8>)>>>>;
+/// Never while it is measured.
+const LATER: Duration = Duration::from_secs(86_400);
+
+/// What the store writes in front of a record: a checksum, a version, and whether it is in chunks.
+const HEAD: [u8; 25] = [1; 25];
+
+/// Callers at a time while entities are made dirty.
+const CALLERS: u64 = 64;
+
+/// A row of a commit, without copying it.
+struct Noted {
+    partition: PartitionId,
+    key: RowKey,
+    record: Bytes,
+}
+
+/// The rows of each commit, in order.
+type Commits = Arc<Mutex<Vec<Vec<Noted>>>>;
 
 /// A sled store that notes what it was given.
 struct Noting {
@@ -51,10 +72,11 @@ impl Store for Noting {
 
     async fn write(&self, batches: &[PartitionBatch]) -> Result<Vec<BatchOutcome>, Error> {
         let rows = batches.iter().flat_map(|batch| {
-            batch.records.iter().map(|row| {
-                let key = [&batch.partition.0.to_be_bytes()[..], &row.key.key].concat();
-                (key, row.record.as_ref().map_or_else(Vec::new, |record| record.to_vec()))
-            })
+            let noted = |row: &Row| {
+                let record = row.record.clone()?;
+                Some(Noted { partition: batch.partition, key: row.key.clone(), record })
+            };
+            batch.records.iter().filter_map(noted)
         });
         self.commits.lock().expect("nobody panics with it").push(rows.collect());
         self.inner.write(batches).await
@@ -65,17 +87,25 @@ impl Store for Noting {
     }
 }
 
-pub(crate) fn run(report: &mut Report) -> anyhow::Result<()> {
+impl Noted {
+    /// As the store lays it out, but for the numbers in its head.
+    fn entry(&self) -> (Vec<u8>, Vec<u8>) {
+        let Noted { partition, key, record } = self;
+        let name = key.entity_type.as_bytes();
+        let key = [b"R", &partition.0.to_be_bytes()[..], name, &[0, 0], &key.key].concat();
+        (key, [&HEAD[..], record].concat())
+    }
+}
+
+pub(crate) fn run(report: &mut Report) {
     let entities = report.amount(1_000_000);
     let commits = Commits::default();
-    let again = Arc::clone(&commits);
     let sides: Vec<Side<'_>> = vec![
-        ("ours", Box::new(move || by_the_grid(entities, &commits))),
-        ("by hand", Box::new(move || by_hand(&again).expect("there is room on the disk"))),
+        ("ours", Box::new(|| by_the_grid(entities, &commits))),
+        ("by hand", Box::new(|| by_hand(&commits).expect("there is room on the disk"))),
     ];
     let rounds = report.measure(format!("drain {entities} entities"), "K rows/s", sides);
     report.compare(&rounds, "ours", "by hand", Some(0.8));
-    Ok(())
 }
 
 fn by_the_grid(entities: usize, commits: &Commits) -> f64 {
@@ -83,51 +113,80 @@ fn by_the_grid(entities: usize, commits: &Commits) -> f64 {
     let directory = tempfile::tempdir().expect("there is room on the disk");
     let inner = SledStore::open(directory.path()).expect("there is room on the disk");
     let store = Noting { inner, commits: Arc::clone(commits) };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime is made").block_on(async {
-        let limits = Limits {
-            pending_records_max: usize::MAX,
-            pending_bytes_max: u64::MAX,
-            pending_age_max: Duration::from_secs(86_400),
-            ..Limits::default()
-        };
-        let options = EntityOptions::new().at_most_once().write_behind(Duration::from_secs(86_400));
-        let one = std::num::NonZeroUsize::MIN;
-        let grid = Grid::builder().entity::<Counter>(options).threads(Threads::PerCore(one));
-        let grid = grid.limits(limits).store(store).start().await.expect("the grid starts");
-        for from in (0..entities as u64).step_by(1000) {
-            let asks: Vec<_> = (from..from + 1000)
-                .map(|key| tokio::spawn(grid.entity::<Counter>(key).increment().into_future()))
-                .collect();
-            for ask in asks {
-                ask.await.expect("no caller panics").expect("the grid serves");
-            }
-        }
-        let started_at = Instant::now();
-        grid.persisted().await.expect("the store takes it");
-        let rate = entities as f64 / started_at.elapsed().as_micros() as f64 * 1000.0;
-        grid.leave().await.expect("the grid ends");
-        rate
+    let limits = Limits {
+        pending_records_max: usize::MAX,
+        pending_bytes_max: u64::MAX,
+        pending_age_max: LATER,
+        ..Limits::default()
+    };
+    let grid = grid(without_sessions().write_behind(LATER), Threads::PerCore(NonZeroUsize::MIN));
+    on_this_thread(async || {
+        let ours = Ours::start(grid.limits(limits).store(store)).await;
+        make_dirty(&ours, entities as u64).await;
+        let began_at = Instant::now();
+        ours.0.persisted().await.expect("the store takes it");
+        let took = began_at.elapsed();
+        ours.end().await;
+        thousands_per_second(entities, took)
     })
 }
 
-/// What the grid has written in this round: one batch and one sync for each of its commits.
+async fn make_dirty(ours: &Ours, entities: u64) {
+    let call = |caller| {
+        let ours = ours.clone();
+        tokio::task::spawn_local(async move {
+            for key in (caller..entities).step_by(CALLERS as usize) {
+                ours.add(key).await;
+            }
+        })
+    };
+    let callers: Vec<_> = (0..CALLERS).map(call).collect();
+    for caller in callers {
+        caller.await.expect("no caller panics");
+    }
+}
+
+/// What the grid has written: one batch and one sync for each of its commits.
 fn by_hand(commits: &Commits) -> anyhow::Result<f64> {
-    let commits = std::mem::take(&mut *commits.lock().expect("nobody panics with it"));
+    let commits = commits.lock().expect("nobody panics with it");
+    let entries = |commit: &Vec<Noted>| commit.iter().map(Noted::entry).collect();
+    let commits: Vec<Vec<(Vec<u8>, Vec<u8>)>> = commits.iter().map(entries).collect();
     let directory = tempfile::tempdir()?;
-    let database =
-        sled::Config::new().path(directory.path().join("sled")).cache_capacity(64 << 20).open()?;
-    let file = std::fs::File::open(directory.path().join("sled/db"))?;
+    let database = open_sled(directory.path())?;
     let rows: usize = commits.iter().map(Vec::len).sum();
-    let started_at = Instant::now();
+    let began_at = Instant::now();
     for commit in commits {
         let mut batch = sled::Batch::default();
         for (key, value) in commit {
             batch.insert(key, value);
         }
-        database.apply_batch(batch)?;
-        database.flush()?;
-        file.sync_data()?;
+        database.tree.apply_batch(batch)?;
+        database.sync()?;
     }
-    Ok(rows as f64 / started_at.elapsed().as_micros() as f64 * 1000.0)
+    Ok(thousands_per_second(rows, began_at.elapsed()))
+}
+
+fn thousands_per_second(rows: usize, took: Duration) -> f64 {
+    rows as f64 / took.as_micros() as f64 * 1000.0
+}
+
+/// sled as the store opens it, and the file to sync.
+pub(crate) struct Database {
+    pub(crate) tree: sled::Db,
+    file: File,
+}
+
+pub(crate) fn open_sled(directory: &Path) -> anyhow::Result<Database> {
+    let path = directory.join("sled");
+    let tree = sled::Config::new().path(&path).cache_capacity(64 << 20).open()?;
+    let file = File::options().read(true).write(true).open(path.join("db"))?;
+    Ok(Database { tree, file })
+}
+
+impl Database {
+    /// sled's `flush` is no `fsync` on Linux.
+    pub(crate) fn sync(&self) -> anyhow::Result<()> {
+        self.tree.flush()?;
+        Ok(self.file.sync_data()?)
+    }
 }

@@ -6,11 +6,13 @@
 mod cache;
 mod counting;
 mod drain;
+mod load;
 mod local;
 mod memory;
+mod ours;
 mod peers;
 mod report;
-mod two;
+mod stored;
 
 use clap::{Parser, Subcommand};
 
@@ -45,9 +47,9 @@ fn main() -> anyhow::Result<()> {
     let Args { what, json, quick } = Args::parse();
     let mut report = Report::new(quick);
     match what {
-        What::Local => local::run(&mut report)?,
-        What::Memory => memory::run(&mut report)?,
-        What::Drain => drain::run(&mut report)?,
+        What::Local => local::run(&mut report),
+        What::Memory => memory::run(&mut report),
+        What::Drain => drain::run(&mut report),
         What::Cache => cache::run(&mut report)?,
     }
     if json {

@@ -1,17 +1,33 @@
 //! Rounds, medians and ratios, for people and for programs.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::Serialize;
 
+/// Crates whose versions a number depends on.
+const CRATES: [&str; 7] = ["fastness", "actix", "kameo", "moka", "ractor", "sled", "tokio"];
+
 /// Everything that was measured in one run.
 #[derive(Serialize)]
 pub(crate) struct Report {
+    conditions: Conditions,
+    lines: Vec<Line>,
+    ratios: Vec<Ratio>,
+    bounds: Vec<Bound>,
+}
+
+/// What the numbers were measured under.
+#[derive(Serialize)]
+struct Conditions {
     cores: usize,
     rounds: usize,
     quick: bool,
-    lines: Vec<Line>,
-    ratios: Vec<Ratio>,
+    profile: &'static str,
+    /// Processes that ran or waited for a core in the minute before: more than none, and others had
+    /// a part of the machine.
+    load_before: Option<f64>,
+    versions: BTreeMap<&'static str, String>,
 }
 
 /// One side of one comparison.
@@ -34,14 +50,33 @@ struct Ratio {
     median: f64,
     least: f64,
     most: f64,
+    /// At least this much.
     aim: Option<f64>,
     is_met: Option<bool>,
+}
+
+/// A number that has an aim of its own.
+#[derive(Serialize)]
+struct Bound {
+    work: String,
+    side: String,
+    unit: &'static str,
+    value: f64,
+    aim: Aim,
+    is_met: bool,
+}
+
+/// What is hoped for.
+#[derive(Clone, Copy, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Aim {
+    AtLeast(f64),
+    AtMost(f64),
 }
 
 /// What the sides of one comparison came to, round by round.
 pub(crate) struct Rounds {
     work: String,
-    unit: &'static str,
     sides: Vec<(&'static str, Vec<f64>)>,
 }
 
@@ -50,39 +85,52 @@ pub(crate) type Side<'a> = (&'static str, Box<dyn FnMut() -> f64 + 'a>);
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Report {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let rounds = if quick { 3 } else { 9 };
-        Report { cores, rounds, quick, lines: Vec::new(), ratios: Vec::new() }
+        let conditions = Conditions {
+            cores: std::thread::available_parallelism().map_or(1, usize::from),
+            rounds: if quick { 3 } else { 9 },
+            quick,
+            profile: if cfg!(debug_assertions) { "debug" } else { "release" },
+            load_before: load(),
+            versions: versions(include_str!("../../Cargo.lock")),
+        };
+        Report { conditions, lines: Vec::new(), ratios: Vec::new(), bounds: Vec::new() }
+    }
+
+    pub(crate) fn rounds(&self) -> usize {
+        self.conditions.rounds
     }
 
     /// So much work, or a small part of it in a quick run.
     pub(crate) fn amount(&self, full: usize) -> usize {
-        if self.quick { full / 10 } else { full }
+        if self.conditions.quick { full / 10 } else { full }
     }
 
-    /// Measures all sides, taking turns.
+    /// Measures all sides, taking turns. Another one begins each round, so that none always comes
+    /// after the same one.
     pub(crate) fn measure(
         &mut self,
         work: impl Into<String>,
         unit: &'static str,
         mut sides: Vec<Side<'_>>,
     ) -> Rounds {
-        let work = work.into();
+        let (work, rounds) = (work.into(), self.conditions.rounds);
         let mut found: Vec<_> = sides.iter().map(|(name, _)| (*name, Vec::new())).collect();
-        for round in 0..self.rounds {
-            eprint!("\r{work}: round {} of {}   ", round + 1, self.rounds);
-            for ((_, side), (_, values)) in sides.iter_mut().zip(&mut found) {
-                values.push(side());
+        for round in 0..rounds {
+            eprint!("\r{work}: round {} of {rounds}   ", round + 1);
+            for turn in 0..sides.len() {
+                let at = (round + turn) % sides.len();
+                found[at].1.push(sides[at].1());
             }
         }
         eprintln!();
         for (side, values) in &found {
             self.line(&work, side, unit, values);
         }
-        Rounds { work, unit, sides: found }
+        Rounds { work, sides: found }
     }
 
-    fn line(&mut self, work: &str, side: &str, unit: &'static str, values: &[f64]) {
+    /// Notes what was found in each round.
+    pub(crate) fn line(&mut self, work: &str, side: &str, unit: &'static str, values: &[f64]) {
         let (median, least, most) = spread(values);
         let (work, side) = (work.to_owned(), side.to_owned());
         self.lines.push(Line { work, side, unit, median, least, most });
@@ -91,6 +139,21 @@ impl Report {
     /// A number that does not vary.
     pub(crate) fn note(&mut self, work: &str, side: &str, unit: &'static str, value: f64) {
         self.line(work, side, unit, &[value]);
+    }
+
+    /// A number that does not vary, and that has an aim.
+    pub(crate) fn hold(
+        &mut self,
+        work: &str,
+        side: &str,
+        unit: &'static str,
+        value: f64,
+        aim: Aim,
+    ) {
+        self.note(work, side, unit, value);
+        let is_met = aim.is_met(value);
+        let (work, side) = (work.to_owned(), side.to_owned());
+        self.bounds.push(Bound { work, side, unit, value, aim, is_met });
     }
 
     /// Compares two sides; `aim` is the least ratio that is hoped for.
@@ -102,46 +165,116 @@ impl Report {
         let pairs = values(side).iter().zip(values(against));
         let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
         let (median, least, most) = spread(&ratios);
-        let is_met = aim.map(|aim| median >= aim);
-        let (work, unit) = (of.work.clone(), of.unit);
-        let _ = unit;
-        self.ratios.push(Ratio {
-            work,
-            side: side.to_owned(),
-            against: against.to_owned(),
-            median,
-            least,
-            most,
-            aim,
-            is_met,
-        });
+        let is_met = aim.map(|aim| Aim::AtLeast(aim).is_met(median));
+        let (work, side, against) = (of.work.clone(), side.to_owned(), against.to_owned());
+        self.ratios.push(Ratio { work, side, against, median, least, most, aim, is_met });
     }
 }
 
+impl Aim {
+    fn is_met(self, value: f64) -> bool {
+        match self {
+            Aim::AtLeast(least) => value >= least,
+            Aim::AtMost(most) => value <= most,
+        }
+    }
+}
+
+/// Median, least and most; of an even number of values the lower middle one.
 fn spread(values: &[f64]) -> (f64, f64, f64) {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
-    (sorted[sorted.len() / 2], sorted[0], sorted[sorted.len() - 1])
+    (sorted[(sorted.len() - 1) / 2], sorted[0], sorted[sorted.len() - 1])
+}
+
+/// The load average of the last minute, where the system tells.
+fn load() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// The versions that this was built with, from the lock file.
+fn versions(lock: &str) -> BTreeMap<&'static str, String> {
+    let version_of = |name: &str| {
+        let package = lock.split("[[package]]").find_map(|package| {
+            package.trim_start().strip_prefix(&format!("name = \"{name}\"\nversion = \""))
+        });
+        package.and_then(|package| package.split('"').next()).map(str::to_owned)
+    };
+    CRATES.iter().filter_map(|name| Some((*name, version_of(name)?))).collect()
+}
+
+fn said(is_met: bool) -> &'static str {
+    if is_met { "met" } else { "NOT met" }
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Conditions { cores, rounds, quick, profile, load_before, versions } = self;
+        write!(f, "{cores} cores, {rounds} rounds, {profile}")?;
+        if let Some(load) = load_before {
+            write!(f, ", load {load} before")?;
+        }
+        if *quick || *profile == "debug" {
+            write!(f, " (quick or debug: not to be quoted)")?;
+        }
+        writeln!(f)?;
+        let versions: Vec<_> = versions.iter().map(|(name, at)| format!("{name} {at}")).collect();
+        writeln!(f, "{}", versions.join(", "))
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { cores, rounds, quick, lines, ratios } = self;
-        let profile = if cfg!(debug_assertions) { "debug: not to be quoted" } else { "release" };
-        let quick = if *quick { ", quick: not to be quoted" } else { "" };
-        writeln!(f, "{cores} cores, {rounds} rounds, {profile}{quick}\n")?;
+        let Report { conditions, lines, ratios, bounds } = self;
+        writeln!(f, "{conditions}")?;
         for Line { work, side, unit, median, least, most } in lines {
             writeln!(f, "{work:36} {side:22} {median:10.3} {unit:12} [{least:.3} .. {most:.3}]")?;
         }
         writeln!(f)?;
         for Ratio { work, side, against, median, least, most, aim, is_met } in ratios {
             write!(f, "{work:36} {side} / {against}: {median:.2} [{least:.2} .. {most:.2}]")?;
-            match (aim, is_met) {
-                (Some(aim), Some(true)) => writeln!(f, "  aim {aim}: met")?,
-                (Some(aim), _) => writeln!(f, "  aim {aim}: NOT met")?,
-                (None, _) => writeln!(f)?,
+            match aim.zip(*is_met) {
+                Some((aim, is_met)) => writeln!(f, "  aim {aim}: {}", said(is_met))?,
+                None => writeln!(f)?,
             }
         }
+        for Bound { work, side, unit, value, aim, is_met } in bounds {
+            let aim = match aim {
+                Aim::AtLeast(least) => format!("at least {least}"),
+                Aim::AtMost(most) => format!("at most {most}"),
+            };
+            writeln!(f, "{work:36} {side}: {value:.2} {unit}  aim {aim}: {}", said(*is_met))?;
+        }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ratios_are_made_round_by_round() {
+        let mut report = Report::new(true);
+        let (mut ours, mut theirs) = ([2.0, 9.0, 4.0].iter(), [1.0, 3.0, 4.0].iter());
+        let sides: Vec<Side<'_>> = vec![
+            ("ours", Box::new(|| *ours.next().unwrap())),
+            ("theirs", Box::new(|| *theirs.next().unwrap())),
+        ];
+        let rounds = report.measure("work", "1/s", sides);
+        report.compare(&rounds, "ours", "theirs", Some(2.5));
+        let Ratio { median, least, most, is_met, .. } = &report.ratios[0];
+        assert_eq!((*median, *least, *most, *is_met), (2.0, 1.0, 3.0, Some(false)));
+    }
+
+    #[test]
+    fn aims_are_held_from_their_side() {
+        assert!(Aim::AtLeast(2.0).is_met(2.0) && !Aim::AtLeast(2.0).is_met(1.9));
+        assert!(Aim::AtMost(2.0).is_met(2.0) && !Aim::AtMost(2.0).is_met(2.1));
+    }
+
+    #[test]
+    fn every_version_is_found() {
+        assert_eq!(Report::new(true).conditions.versions.len(), CRATES.len());
     }
 }

@@ -120,6 +120,11 @@ impl ClientSession {
         numbers.kept.push_back((until, number));
     }
 
+    /// When the first of the kept numbers is closed, if any is kept: then there may be room.
+    pub(crate) fn kept_until(&self) -> Option<Instant> {
+        self.numbers().kept.iter().map(|(until, _)| *until).min()
+    }
+
     fn numbers(&self) -> MutexGuard<'_, Numbers> {
         // Nothing in here panics half-way, so a poisoned lock still guards a whole state.
         self.numbers.lock().unwrap_or_else(PoisonError::into_inner)
@@ -252,6 +257,7 @@ mod tests {
         session.keep(1, Instant::default() + Duration::from_secs(1));
         assert!(session.again(request, 0).is_some());
         let later = Instant::default() + Duration::from_secs(1);
+        assert_eq!(session.kept_until(), Some(later));
         assert_eq!(session.next(later, 0).map(|numbered| numbered.floor).ok(), Some(1));
         assert!(session.again(request, 0).is_none());
         assert!(session.again(RequestId { number: 7, ..request }, 0).is_none(), "never given out");

@@ -178,18 +178,23 @@ impl Lane {
                 unit = self.timer.due() => {
                     let now = self.clock.now();
                     self.with_unit(unit, |unit| unit.wake(now));
+                    // Much may be due at once, such as what expires: queued asks and control
+                    // messages have their turn in between.
+                    tokio::task::yield_now().await;
+                    while taken.len() < ASKS_AT_ONCE && let Ok(ask) = asks.try_recv() {
+                        taken.push(ask);
+                    }
+                    if !taken.is_empty() {
+                        depth.store((taken.len() + asks.len()) as u64, Ordering::Relaxed);
+                    }
+                    self.execute(&mut taken, &mut inboxes, &mut touched);
                 }
                 count = asks.recv_many(&mut taken, ASKS_AT_ONCE) => {
                     if count == 0 {
                         break;
                     }
                     depth.store((count + asks.len()) as u64, Ordering::Relaxed);
-                    self.sort(&mut taken, &mut inboxes, &mut touched);
-                    let now = self.clock.now();
-                    for index in touched.drain(..) {
-                        let inbox = inboxes[index].drain(..);
-                        self.with_unit(index, |unit| unit.execute(now, inbox));
-                    }
+                    self.execute(&mut taken, &mut inboxes, &mut touched);
                     if count == ASKS_AT_ONCE {
                         // There is more: let timers and control messages have their turn first.
                         tokio::task::yield_now().await;
@@ -206,7 +211,8 @@ impl Lane {
         }
     }
 
-    fn sort(
+    /// Runs what was taken from the queue, each unit's asks as one batch.
+    fn execute(
         &self,
         taken: &mut Vec<Arc<dyn AnyAsk>>,
         inboxes: &mut [Vec<Arc<dyn AnyAsk>>],
@@ -218,6 +224,11 @@ impl Lane {
                 touched.push(index);
             }
             inboxes[index].push(ask);
+        }
+        let now = self.clock.now();
+        for index in touched.drain(..) {
+            let inbox = inboxes[index].drain(..);
+            self.with_unit(index, |unit| unit.execute(now, inbox));
         }
     }
 }

@@ -228,7 +228,15 @@ impl Router {
             // Made before it is tried, so that no rise of the floor in between is missed.
             let risen = room.notified();
             match self.try_number::<M>(which, target, self.clock.now()) {
-                Err(NotIn::NotNow) if durable.is_some() || own.is_open() => risen.await,
+                Err(NotIn::NotNow) if durable.is_some() => risen.await,
+                Err(NotIn::NotNow) if own.is_open() => match own.kept_until() {
+                    None => risen.await,
+                    // Nobody says so when a number's time is over.
+                    Some(until) => tokio::select! {
+                        () = risen => {}
+                        () = self.clock.sleep_until(until) => {}
+                    },
+                },
                 Err(NotIn::NotNow) => self.open_own_session(target.1).await?,
                 done => return done,
             }
