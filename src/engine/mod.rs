@@ -1,9 +1,11 @@
 //! Everything that decides, as pure state machines.
 //!
-//! What reacts takes an event, changes itself, and says what is to be done: `step(Event, &mut
-//! Vec<Effect>)`; what depends on time is told it, and says when it wants to be woken
-//! (`next_deadline()`). `execution` and `eviction` are asked, and answer at once. No
-//! clock, no randomness, no I/O, no tasks, no hash-map order: the same inputs give the same
+//! `replica` and `write_behind` take an event, change themselves, and say what is to be done:
+//! `step(Event, &mut Vec<Effect>)`. What depends on time, as `write_behind` does, is told it first,
+//! and says when it wants to be woken (`next_deadline()`). `execution` and `eviction` are asked, and
+//! answer at once.
+//!
+//! No clock, no randomness, no I/O, no tasks, no hash-map order: the same inputs give the same
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
