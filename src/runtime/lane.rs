@@ -74,6 +74,9 @@ impl Lane {
         threads: usize,
     ) -> Lane {
         let timer = Timer::new(clock.clone(), units.len());
+        for (index, unit) in units.iter().enumerate() {
+            timer.set(index, unit.next_deadline()); // what a start has found may be due by itself
+        }
         let units = units.into_iter().map(RefCell::new).collect();
         let addresses = RefCell::new(Vec::new());
         Lane { grid, clock, units, addresses, persistence, admissions, timer, threads }

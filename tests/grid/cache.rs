@@ -336,3 +336,21 @@ fn a_cached_grid_is_a_map() {
         });
     }
 }
+
+#[tokio::test]
+async fn what_expired_while_no_grid_was_there_is_removed_though_nobody_asks() {
+    let store = FaultyStore::new();
+    let clock = crate::manual_clock();
+    let options = EntityOptions::new().expire_after_write(60 * SECOND);
+    let build = |store: &FaultyStore| {
+        let grid = Grid::builder().partitions(1).entity::<Counter>(options);
+        grid.store(store.clone()).clock(clock.clone())
+    };
+    let grid = build(&store).start().await.unwrap();
+    grid.entity::<Counter>(1).add(1).await.unwrap();
+    grid.leave().await.unwrap();
+    clock.advance(61 * SECOND);
+    let grid = build(&store.crash()).start().await.unwrap();
+    let is_removed = "reason=\"ttl\"} 1";
+    crate::advance_until(&clock, async || grid.metrics().contains(is_removed)).await;
+}
