@@ -166,8 +166,19 @@ impl Sound {
     }
 }
 
+/// Opens the store once the one before has let go of it: over a damaged file, sled may take longer
+/// than dropping a store waits.
+fn opened(directory: &Path) -> Result<SledStore, Error> {
+    loop {
+        match SledStore::open(directory) {
+            Err(Error::Locked { .. }) => std::thread::yield_now(),
+            opened => return opened,
+        }
+    }
+}
+
 fn read(directory: &Path) -> Result<Vec<Row>, Error> {
-    let store = SledStore::open(directory)?;
+    let store = opened(directory)?;
     block_on(async {
         store.claim(&grid_row()).await?;
         let rows = rows(&store).await;
