@@ -37,8 +37,9 @@ pub(crate) struct Histogram {
     bounds: &'static [f64],
     /// One more than there are bounds.
     buckets: Vec<Cell>,
-    /// In billionths of the unit.
+    /// In parts of the unit.
     sum: Cell,
+    parts: f64,
 }
 
 /// A histogram, or the sum of several, read.
@@ -50,21 +51,31 @@ pub(super) struct Reading {
 }
 
 impl Histogram {
-    pub(super) fn new(bounds: &'static [f64]) -> Histogram {
+    /// Of seconds, summed in billionths.
+    pub(super) fn of_seconds(bounds: &'static [f64]) -> Histogram {
+        Histogram::new(bounds, 1e9)
+    }
+
+    /// Of whole numbers.
+    pub(super) fn of_counts(bounds: &'static [f64]) -> Histogram {
+        Histogram::new(bounds, 1.0)
+    }
+
+    fn new(bounds: &'static [f64], parts: f64) -> Histogram {
         let buckets = (0..=bounds.len()).map(|_| Cell::default()).collect();
-        Histogram { bounds, buckets, sum: Cell::default() }
+        Histogram { bounds, buckets, sum: Cell::default(), parts }
     }
 
     /// By the one writer.
     pub(crate) fn record(&self, value: f64) {
         self.bucket(value).add(1);
-        self.sum.add(billionths(value));
+        self.sum.add((value * self.parts) as u64);
     }
 
     /// By any of many writers.
     pub(crate) fn record_shared(&self, value: f64) {
         self.bucket(value).add_shared(1);
-        self.sum.add_shared(billionths(value));
+        self.sum.add_shared((value * self.parts) as u64);
     }
 
     fn bucket(&self, value: f64) -> &Cell {
@@ -75,7 +86,7 @@ impl Histogram {
         Reading {
             bounds: self.bounds,
             buckets: self.buckets.iter().map(Cell::get).collect(),
-            sum: self.sum.get() as f64 / 1e9,
+            sum: self.sum.get() as f64 / self.parts,
         }
     }
 }
@@ -89,22 +100,25 @@ impl Reading {
     }
 }
 
-fn billionths(value: f64) -> u64 {
-    (value * 1e9) as u64
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_value_is_counted_under_the_first_bound_that_it_is_not_above() {
-        let histogram = Histogram::new(&[1.0, 2.0]);
+        let histogram = Histogram::of_seconds(&[1.0, 2.0]);
         for value in [0.5, 1.0, 1.5, 2.0, 2.5, 100.0] {
             histogram.record(value);
         }
         let read = histogram.read().add(histogram.read());
         assert_eq!(read.buckets, [4, 4, 4]);
         assert!((read.sum - 2.0 * 107.5).abs() < 1e-6, "{}", read.sum);
+    }
+
+    #[test]
+    fn the_sum_of_counts_has_room_for_years() {
+        let histogram = Histogram::of_counts(&[1.0]);
+        (0..10).for_each(|_| histogram.record(1e12));
+        assert_eq!(histogram.read().sum, 1e13);
     }
 }

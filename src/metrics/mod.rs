@@ -74,7 +74,7 @@ struct AskCounts {
 
 impl Default for AskCounts {
     fn default() -> AskCounts {
-        AskCounts { outcomes: Default::default(), seconds: Histogram::new(SECONDS_BOUNDS) }
+        AskCounts { outcomes: Default::default(), seconds: Histogram::of_seconds(SECONDS_BOUNDS) }
     }
 }
 
@@ -103,9 +103,9 @@ impl GridMetrics {
             callers: names.iter().map(|_| AskCounts::default()).collect(),
             units: (0..partitions).map(|_| Arc::new(unit())).collect(),
             inboxes: (0..threads).map(|_| Arc::default()).collect(),
-            batch_records: Histogram::new(BATCH_BOUNDS),
-            store_seconds: Histogram::new(SECONDS_BOUNDS),
-            load_seconds: Histogram::new(SECONDS_BOUNDS),
+            batch_records: Histogram::of_counts(BATCH_BOUNDS),
+            store_seconds: Histogram::of_seconds(SECONDS_BOUNDS),
+            load_seconds: Histogram::of_seconds(SECONDS_BOUNDS),
             unavailable: AtomicU64::new(0),
             refused: AtomicU64::new(0),
             load_errors: AtomicU64::new(0),

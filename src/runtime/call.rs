@@ -74,15 +74,8 @@ impl<E: Entity, M: MessageTo<E>> Future for AskFuture<E, M> {
         loop {
             match std::mem::replace(this.state, State::Over) {
                 State::Start(call) => {
-                    // An ask may be answered at once: then others of this thread must have their
-                    // turn now and then.
-                    let Poll::Ready(turn) = coop::poll_proceed(cx) else {
-                        *this.state = State::Start(call);
-                        return Poll::Pending;
-                    };
-                    turn.made_progress();
                     *this.sends += 1;
-                    *this.state = match begin(call)? {
+                    *this.state = match begin(call, has_turn(cx))? {
                         Begun::Answered(reply) => return Poll::Ready(reply),
                         Begun::Sent(sent) => State::Sent(sent),
                         Begun::MustWait(call) => State::Admitting(Box::pin(send(call))),
@@ -133,7 +126,7 @@ pub(crate) fn send_now<E: Entity, M: MessageTo<E>>(
     mut call: Call<E, M>,
 ) -> Result<(), AskError<M>> {
     call.deadline = Some(Instant::FAR); // nobody would hear that it was given up
-    match begin(call)? {
+    match begin(call, true)? {
         Begun::Answered(_) => Ok(()),
         Begun::Sent(sent) => {
             sent.detach();
@@ -152,15 +145,33 @@ enum Begun<E: Entity, M: MessageTo<E>> {
     MustWait(Call<E, M>),
 }
 
-fn begin<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Begun<E, M>, AskError<M>> {
+/// Takes one of the turns that a task has before it must let others go on. An ask that is answered
+/// at once would never yield; without a turn it is queued, in its order, and waits as any other.
+fn has_turn(cx: &mut Context<'_>) -> bool {
+    match coop::poll_proceed(cx) {
+        Poll::Ready(turn) => {
+            turn.made_progress();
+            true
+        }
+        Poll::Pending => false,
+    }
+}
+
+fn begin<E: Entity, M: MessageTo<E>>(
+    call: Call<E, M>,
+    may_run_here: bool,
+) -> Result<Begun<E, M>, AskError<M>> {
     let at = match check(&call) {
         Ok(at) => at,
         Err(error) => return Err(error.of(call.message)),
     };
     let now = call.router.clock.now();
-    let call = match run_direct(call, at, now) {
-        Ok(reply) => return Ok(Begun::Answered(reply)),
-        Err(call) => call,
+    let call = match may_run_here {
+        false => call,
+        true => match run_direct(call, at, now) {
+            Ok(reply) => return Ok(Begun::Answered(reply)),
+            Err(call) => call,
+        },
     };
     let admitted = call.router.try_admit(at.1).and_then(|()| {
         call.router.try_number::<M>(call.which, at, now).inspect_err(|_| {

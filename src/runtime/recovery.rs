@@ -196,9 +196,9 @@ impl Restoring<'_> {
 
     /// Lets go what memory has no room for.
     fn shed(&mut self) {
-        let Recovered { entities, sessions, parked, .. } = &mut self.recovered;
+        let Recovered { entities, sessions, parked, removed, .. } = &mut self.recovered;
         for entities in entities {
-            let mut is_held = |id: EntityId| parked.contains_key(&id);
+            let mut is_held = |id: EntityId| parked.contains_key(&id) || removed.contains(&id);
             while let Some(leaving) = entities.next_to_leave(sessions, &mut is_held) {
                 entities.evict(leaving);
             }

@@ -243,11 +243,14 @@ impl Router {
         }
     }
 
-    /// The lane of a partition, if it is served on this very thread and nothing is queued there.
+    /// The lane of a partition, if it is served on this very thread, nothing is queued there, and
+    /// nobody waits for a place.
     pub(crate) fn idle_lane_here(&self, partition: PartitionId) -> Option<Rc<Lane>> {
         let here = Lane::here(self.grid)?;
         let lane = &self.lanes[usize::from(partition.0) % self.lanes.len()];
-        (self.is_open() && lane.capacity() == lane.max_capacity()).then_some(here)
+        let is_idle = lane.capacity() == lane.max_capacity();
+        let has_place = self.admissions.of(partition).available_permits() > 0;
+        (self.is_open() && is_idle && has_place).then_some(here)
     }
 
     /// Queues an admitted ask.

@@ -26,10 +26,20 @@ impl Waiting {
     }
 
     pub(crate) fn push(&mut self, ask: Arc<dyn AnyAsk>, key_hash: u64) {
+        self.note(&*ask, key_hash);
+        self.asks.push_back((ask, key_hash));
+    }
+
+    /// An ask that came before all that wait for its entity.
+    pub(crate) fn push_first(&mut self, ask: Arc<dyn AnyAsk>, key_hash: u64) {
+        self.note(&*ask, key_hash);
+        self.asks.push_front((ask, key_hash));
+    }
+
+    fn note(&mut self, ask: &dyn AnyAsk, key_hash: u64) {
         *self.entities.entry((ask.target_kind(), key_hash)).or_default() += 1;
         let earlier = self.next_deadline.map_or(ask.deadline(), |next| next.min(ask.deadline()));
         self.next_deadline = Some(earlier);
-        self.asks.push_back((ask, key_hash));
     }
 
     pub(crate) fn has(&self, kind: u16, key_hash: u64) -> bool {

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use fastness::testkit::{Calls, FaultyStore, TestGrid, TestGridBuilder, row_key};
-use fastness::{AskError, EntityOptions, Eviction, Grid, GridBuilder, StartError};
+use fastness::{AskError, EntityOptions, Eviction, Grid, GridBuilder, Limits, StartError};
 use tokio::task::spawn_local;
 
-use crate::entities::{Counter, CounterAdd};
+use crate::entities::{Counter, CounterAdd, Wallet};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -353,4 +353,151 @@ async fn what_expired_while_no_grid_was_there_is_removed_though_nobody_asks() {
     let grid = build(&store.crash()).start().await.unwrap();
     let is_removed = "reason=\"ttl\"} 1";
     crate::advance_until(&clock, async || grid.metrics().contains(is_removed)).await;
+}
+
+/// The value of one series of a grid's metrics.
+fn series(grid: &TestGrid, name: &str) -> f64 {
+    let text = grid.metrics();
+    let found = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    found.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
+}
+
+fn in_memory(grid: &TestGrid) -> f64 {
+    series(grid, "fastness_entities{entity=\"counter\"}")
+}
+
+#[test]
+fn asks_that_waited_for_a_load_run_before_those_that_waited_for_room() {
+    let limits = Limits { pending_records_max: 60, ..Limits::default() };
+    let options = at_most(2).at_most_once().write_behind(Duration::ZERO);
+    let wallets = EntityOptions::new().at_most_once().evict(Eviction::new().entities_per_node(1));
+    let grid = counters(options).entity::<Wallet>(wallets).limits(limits);
+    grid.run(async |grid| {
+        for name in ["bob", "eve", "joe"] {
+            grid.entity::<Wallet>(name).deposit(1).await.unwrap();
+            grid.persisted().await.unwrap();
+        }
+        grid.faults().hold(Calls::Loads);
+        let bob = grid.entity::<Wallet>("bob");
+        let first = spawn_local(bob.deposit(10).into_future());
+        let held = grid.advance_until(async || grid.faults().held() == 1);
+        held.await;
+        // Now there is no room any more, and a second write waits for that.
+        grid.faults().hold(Calls::All);
+        let mut others = Vec::new();
+        for key in 0..60 {
+            others.push(spawn_local(grid.entity::<Counter>(key).add(1).into_future()));
+        }
+        let full = || series(grid, "fastness_wb_pending_records") >= 60.0;
+        grid.advance_until(async || full()).await;
+        let second = spawn_local(bob.deposit(100).into_future());
+        grid.settle().await;
+        assert!(!first.is_finished() && !second.is_finished());
+        grid.faults().release();
+        assert_eq!(grid.complete(first).await.unwrap().unwrap(), 11);
+        assert_eq!(grid.complete(second).await.unwrap().unwrap(), 111);
+        assert_eq!(grid.complete(bob.log()).await.unwrap(), ["+1", "+10", "+100"]);
+    });
+}
+
+#[test]
+fn misses_are_not_remembered_where_nothing_would_let_them_go() {
+    counters(EntityOptions::new().at_most_once()).run(async |grid| {
+        grid.entity::<Counter>(1).add(1).await.unwrap();
+        grid.entity::<Counter>(1).rest().await.unwrap();
+        grid.persisted().await.unwrap();
+        for key in 1000..1200 {
+            assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 0);
+        }
+        assert!(in_memory(grid) <= 1.0, "{} in memory", in_memory(grid));
+    });
+}
+
+#[test]
+fn a_remembered_miss_goes_with_time() {
+    let idle = EntityOptions::new().at_most_once().expire_after_access(10 * SECOND);
+    for options in [idle.passivate_after(60 * SECOND), idle.passivate_after(5 * SECOND)] {
+        counters(options).run(async |grid| {
+            grid.entity::<Counter>(1).add(1).await.unwrap();
+            grid.entity::<Counter>(1).rest().await.unwrap();
+            grid.persisted().await.unwrap();
+            for key in 1000..1200 {
+                assert_eq!(grid.entity::<Counter>(key).value().await.unwrap(), 0);
+            }
+            assert!(in_memory(grid) >= 200.0, "remembered");
+            grid.advance(100 * SECOND).await;
+            assert_eq!(in_memory(grid), 0.0);
+        });
+    }
+}
+
+#[test]
+fn thousands_that_are_idle_at_once_all_leave() {
+    let options = EntityOptions::new().at_most_once().passivate_after(60 * SECOND);
+    counters(options).run(async |grid| {
+        for key in 0..3500 {
+            grid.entity::<Counter>(key).add(1).await.unwrap();
+        }
+        grid.persisted().await.unwrap();
+        assert_eq!(in_memory(grid), 3500.0);
+        grid.advance(61 * SECOND).await;
+        assert_eq!(in_memory(grid), 0.0);
+        assert_eq!(grid.entity::<Counter>(3499).value().await.unwrap(), 1);
+    });
+}
+
+/// Removes a counter whose answer a session may ask for, closes the session's number, and sees that
+/// the row goes from the store, too.
+fn removed_row_goes(options: EntityOptions) {
+    counters(options.write_behind(Duration::ZERO)).run(async |grid| {
+        let session = grid.session("import").await.unwrap();
+        let counter = grid.entity::<Counter>(7);
+        counter.add(1).request(session.request(1)).await.unwrap();
+        counter.remove().request(session.request(2)).await.unwrap();
+        grid.persisted().await.unwrap();
+        let rows_of = async |grid: &TestGrid| {
+            let rows = grid.store().rows().await.unwrap();
+            rows.iter().filter(|row| *row.row_key() == row_key::<Counter>(7u64)).count()
+        };
+        assert_eq!(rows_of(grid).await, 1, "it holds the answers");
+        session.checkpoint(2);
+        let other = grid.entity::<Counter>(8);
+        other.add(1).request(session.request(3)).await.unwrap(); // tells the partition
+        for key in 100..140 {
+            grid.entity::<Counter>(key).add(1).await.unwrap(); // memory is short
+        }
+        grid.advance(60 * SECOND).await;
+        assert_eq!(rows_of(grid).await, 0);
+    });
+}
+
+#[test]
+fn a_removed_entity_goes_from_the_store_once_nobody_may_ask() {
+    removed_row_goes(EntityOptions::new());
+    removed_row_goes(at_most(2));
+}
+
+#[test]
+fn expiry_waits_while_the_store_takes_nothing() {
+    let limits = Limits { pending_records_max: 10, ..Limits::default() };
+    let options = EntityOptions::new()
+        .at_most_once()
+        .expire_after_write(600 * SECOND)
+        .write_behind(Duration::ZERO);
+    counters(options).limits(limits).run(async |grid| {
+        for key in 0..200 {
+            grid.entity::<Counter>(key).add(1).await.unwrap();
+            grid.persisted().await.unwrap();
+        }
+        grid.faults().fail(Calls::Writes);
+        for key in 200..210 {
+            grid.entity::<Counter>(key).add(1).await.unwrap();
+        }
+        grid.advance(700 * SECOND).await;
+        let pending = series(grid, "fastness_wb_pending_records");
+        assert!(pending <= 10.0, "{pending} are pending");
+        grid.faults().heal();
+        grid.advance(60 * SECOND).await;
+        assert_eq!(in_memory(grid), 0.0, "and then all of it is removed");
+    });
 }

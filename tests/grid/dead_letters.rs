@@ -123,6 +123,8 @@ async fn a_newer_write_overtakes() {
     assert_eq!(grid.entity::<Wallet>("bob").deposit(1).await.unwrap(), 13);
     assert_eq!(grid.dead_letters().discard(&id).await, Err(DeadLetterError::NotFound));
     assert_eq!(grid.dead_letters().replay(&id).await, Err(DeadLetterError::NotFound));
+    let inspected = grid.dead_letters().inspect(&id).await;
+    assert_eq!(inspected, Err(DeadLetterError::NotFound), "its state is not in memory any more");
     store.faults().release();
     grid.persisted().await.unwrap();
     assert_eq!(grid.dead_letters().list().await.unwrap(), []);

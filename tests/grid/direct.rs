@@ -9,7 +9,7 @@ use fastness::testkit::Calls;
 use fastness::{AskError, EntityOptions, Grid, LeaveError, Threads};
 use tokio::task::{spawn_local, yield_now};
 
-use crate::entities::{Counter, CounterAdd, Wallet};
+use crate::entities::{Counter, CounterAdd, Wallet, WalletDeposit};
 use crate::test_grid;
 
 #[test]
@@ -34,6 +34,33 @@ fn what_one_caller_sends_runs_in_order() {
             assert!(tells.into_iter().all(|told| told.is_ok()));
             assert_eq!(counter.value().await.unwrap(), 6 * (round + 1));
         }
+    });
+}
+
+#[test]
+fn more_asks_than_a_task_has_turns_run_in_order() {
+    test_grid().run(async |grid| {
+        let wallet = grid.entity::<Wallet>("bob");
+        wallet.deposit(0).await.unwrap(); // opens the session
+        let asks = (1..=500).map(|amount| Box::pin(wallet.deposit(amount).into_future()));
+        let mut asks: Vec<_> = asks.map(Some).collect();
+        let mut last = Some(wallet.tell(WalletDeposit { amount: 501 }));
+        std::future::poll_fn(|cx| {
+            for ask in &mut asks {
+                if ask.as_mut().is_some_and(|ask| ask.as_mut().poll(cx).is_ready()) {
+                    *ask = None;
+                }
+            }
+            // In the same turn: whatever was polled before was sent before.
+            if let Some(last) = last.take() {
+                assert!(last.detach().is_ok());
+            }
+            if asks.iter().all(Option::is_none) { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+        let log = wallet.log().await.unwrap();
+        let wanted: Vec<String> = (0..=501).map(|amount| format!("+{amount}")).collect();
+        assert_eq!(log, wanted);
     });
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::residency::Due;
 use super::slot::{Extra, State};
 use super::{Entities, Execution, Undone, quietly};
 use crate::engine::execution::{Answers, Sessions};
@@ -71,6 +72,8 @@ pub(crate) trait AnyEntities {
     /// Forgets some of the answers that no session may ask for again.
     fn sweep(&mut self, sessions: &Sessions);
     fn keeps_answers(&self) -> bool;
+    /// Whether any is to leave as soon as nothing holds it.
+    fn is_leaving(&self) -> bool;
     /// The partition begins to serve: whatever is here counts as asked for now.
     fn started(&mut self, now: Timestamp);
     fn version(&self, slot: u32) -> Version;
@@ -116,11 +119,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
         now: Timestamp,
     ) -> Result<EntityId, DecodeError> {
         let key = key::decode_whole::<E::Key>(&row.key.key)?;
-        let slot = self.find(&key).unwrap_or_else(|| self.insert(&key, now));
-        let id = self.id(slot);
-        if row.version <= self.version(slot) {
-            return Ok(id);
-        }
+        // Before a place is made: one that is empty would say that the store has nothing.
         let (state, encoded) = match record.as_ref().map(|record| &record.change) {
             Some(Change::State(schema, bytes)) => {
                 (State::Encoded, Some((*schema, bytes.0.to_vec())))
@@ -130,6 +129,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
                 return Err(DecodeError::new("the record holds changes, this build knows states"));
             }
         };
+        let slot = self.find(&key).unwrap_or_else(|| self.insert(&key, now));
+        let id = self.id(slot);
+        if row.version <= self.version(slot) {
+            return Ok(id);
+        }
         let expires_at = record.as_ref().and_then(|record| {
             let by_options = self.residency.expires_at(record.time)?;
             Some(record.expires_at.unwrap_or(by_options))
@@ -149,7 +153,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn remember_miss(&mut self, key: &[u8], now: Timestamp) -> Result<(), DecodeError> {
         let key = key::decode_whole::<E::Key>(key)?;
-        if self.find(&key).is_none() {
+        if self.residency.lets_misses_go() && self.find(&key).is_none() {
             self.insert(&key, now);
         }
         Ok(())
@@ -200,8 +204,14 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn expire(&mut self, execution: &mut Execution) {
         for _ in 0..EXPIRE_AT_ONCE {
-            let Some((slot, reason)) = self.residency.next_expired(execution.time) else { break };
-            Entities::expire(self, slot, reason, execution);
+            match self.residency.next_due(execution.time) {
+                None => break,
+                Some(Due::Later) => (),
+                Some(Due::Expired(slot, _)) if self.is_remembered_miss(slot) => self.free(slot),
+                Some(Due::Expired(slot, reason)) => {
+                    Entities::expire(self, slot, reason, execution);
+                }
+            }
         }
     }
 
@@ -261,7 +271,8 @@ impl<E: Entity> AnyEntities for Entities<E> {
         }
         let end = self.slots.end();
         for slot in self.swept..end.min(self.swept.saturating_add(SWEEP)) {
-            if self.slots.get(slot).is_some() {
+            // What was removed is buried when its answers go, and not before.
+            if self.slots.get(slot).is_some_and(|known| !known.is_absent()) {
                 self.prune(slot, sessions);
                 self.slots[slot].trim();
             }
@@ -271,6 +282,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn keeps_answers(&self) -> bool {
         self.answering > 0
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.residency.is_leaving()
     }
 
     fn started(&mut self, now: Timestamp) {
@@ -295,5 +310,34 @@ impl<E: Entity> AnyEntities for Entities<E> {
         let describe = || key.map_or_else(String::new, |key| format!("{key:?}"));
         // User code, on its way to a person.
         quietly(describe).unwrap_or_else(|_: Undone| "a key that cannot be shown".to_owned())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::EntityOptions;
+    use crate::prelude::*;
+
+    #[derive(Entity, Default, Serialize, Deserialize)]
+    #[entity(key = u64, handles())]
+    struct Unit {}
+
+    #[test]
+    fn a_row_that_cannot_be_read_is_no_missing_row() {
+        let mut entities = Entities::<Unit>::new(0, EntityOptions::new(), Arc::default(), 1);
+        let key = Bytes::copy_from_slice(&7u64.to_be_bytes());
+        let version = Version::new(1, 1, 0);
+        let change = Change::Changes(vec![]);
+        let (time, answers) = (Timestamp::default(), Answers::new());
+        let bytes = record::encode("unit", &key, version, time, &change, &answers, None);
+        let row = Row {
+            key: RowKey { entity_type: "unit".into(), key },
+            version,
+            record: Some(bytes.clone().into()),
+        };
+        let record = record::decode(&bytes).unwrap();
+        assert!(entities.restore(&row, Some(record), time).is_err());
+        assert_eq!(entities.find(&7), None, "a place without a state would say that there is none");
     }
 }

@@ -289,7 +289,8 @@ impl<E: Entity> Entities<E> {
     /// Frees a slot that says nothing. Returns whether it did.
     fn forget_empty(&mut self, slot: u32) -> bool {
         // Where the store must be asked, that it has nothing is worth remembering.
-        let is_empty = self.residency.is_complete() && self.is_remembered_miss(slot);
+        let remembers = !self.residency.is_complete() && self.residency.lets_misses_go();
+        let is_empty = !remembers && self.is_remembered_miss(slot);
         if is_empty {
             self.free(slot);
         }

@@ -50,6 +50,13 @@ struct Bounds {
     noted: (u64, u64),
 }
 
+/// What is to be done with an entity that was to be looked at.
+pub(super) enum Due {
+    Expired(u32, Reason),
+    /// It has been asked meanwhile, or is to leave.
+    Later,
+}
+
 #[derive(Clone, Copy)]
 struct Times {
     expires_at: Timestamp,
@@ -86,6 +93,16 @@ impl Residency {
     /// Whether an entity that is not here may be in the store.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
+    }
+
+    /// Whether a remembered miss would leave memory again by itself.
+    pub(super) fn lets_misses_go(&self) -> bool {
+        self.bounds.is_some() || self.passivate_after.is_some()
+    }
+
+    /// Whether any is to leave as soon as nothing holds it.
+    pub(super) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
     }
 
     /// Whether it must hear of every access.
@@ -223,22 +240,22 @@ impl Residency {
         self.queue.first().map(|(at, _)| *at)
     }
 
-    /// The next entity whose time to expire has come. Those whose time to leave has come are noted.
-    pub(super) fn next_expired(&mut self, now: Timestamp) -> Option<(u32, Reason)> {
-        while let Some((at, slot)) = self.queue.first().copied().filter(|(at, _)| *at <= now) {
-            self.queue.remove(&(at, slot));
-            self.times[slot as usize].queued_at = None;
-            if let Some(reason) = self.has_expired(slot, now) {
-                return Some((slot, reason));
-            }
-            let accessed_at = self.times[slot as usize].accessed_at;
-            let is_idle = self.passivate_after.is_some_and(|after| accessed_at + after <= now);
-            if is_idle {
-                self.leaving.entry(slot).or_insert(Reason::Passivated);
-            }
-            self.requeue(slot, is_idle);
+    /// Looks at the next entity that is to be looked at by now, if there is one. If its time to
+    /// leave has come, that is noted.
+    pub(super) fn next_due(&mut self, now: Timestamp) -> Option<Due> {
+        let (at, slot) = self.queue.first().copied().filter(|(at, _)| *at <= now)?;
+        self.queue.remove(&(at, slot));
+        self.times[slot as usize].queued_at = None;
+        if let Some(reason) = self.has_expired(slot, now) {
+            return Some(Due::Expired(slot, reason));
         }
-        None
+        let accessed_at = self.times[slot as usize].accessed_at;
+        let is_idle = self.passivate_after.is_some_and(|after| accessed_at + after <= now);
+        if is_idle {
+            self.leaving.entry(slot).or_insert(Reason::Passivated);
+        }
+        self.requeue(slot, is_idle);
+        Some(Due::Later)
     }
 
     /// Which entity is to leave now, and why. `is_held` says which may not.

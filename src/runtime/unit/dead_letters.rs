@@ -63,6 +63,9 @@ impl Unit {
 
     pub(crate) fn open_letter(&self, id: &LetterId) -> Option<Opened> {
         let entity = self.find_letter(id)?;
+        if self.version(entity) != id.version {
+            return None; // a newer write is on its way to take its place
+        }
         let state = match entity.kind {
             SESSIONS => None,
             kind => self.entities[usize::from(kind)].encoded(entity.slot),
@@ -147,6 +150,7 @@ impl Unit {
 
     /// The store has this version, or a newer one, as a row.
     pub(super) fn letter_stored(&mut self, entity: EntityId, version: Version) {
+        self.parking.remove(&entity); // a newer version went before its letter was written
         if self.parked.get(&entity).is_some_and(|parked| parked.row.version <= version) {
             self.parked.remove(&entity);
             self.metrics.dead_letters(self.parked.len());

@@ -100,6 +100,8 @@ pub(crate) struct Unit {
     /// Who waits for everything up to a position to be durable, ascending.
     persisted_waiters: VecDeque<(Seq, oneshot::Sender<()>)>,
     housekeeping_at: Instant,
+    /// The last pass of evictions ended before its time.
+    has_more_to_evict: bool,
     /// Empty: kept for its buffer.
     effects: Vec<primary::Effect>,
     /// What the store is to write next.
@@ -157,6 +159,7 @@ impl Unit {
             settling: BTreeMap::new(),
             persisted_waiters: VecDeque::new(),
             housekeeping_at,
+            has_more_to_evict: false,
             effects: Vec::new(),
             writing: None,
             answered: 0,
@@ -223,10 +226,14 @@ impl Unit {
         let store = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
         let has_house = !self.execution.removed.is_empty()
             || !self.session_rows.is_empty()
-            || self.entities.iter().any(|entities| entities.keeps_answers());
+            || self
+                .entities
+                .iter()
+                .any(|entities| entities.keeps_answers() || entities.is_leaving());
         let house = has_house.then_some(self.housekeeping_at);
         let waits = [self.waiting.next_deadline(), self.loading.next_deadline()];
-        let deadlines = [store, waits[0], waits[1], house, self.expiry_at()];
+        let more = self.has_more_to_evict.then_some(self.now);
+        let deadlines = [store, waits[0], waits[1], house, self.expiry_at(), more];
         deadlines.into_iter().flatten().min()
     }
 

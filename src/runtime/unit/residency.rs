@@ -1,9 +1,8 @@
 //! Which entities of a unit are in memory: what comes back from the store, what leaves, what
 //! expires.
 
-use std::collections::BTreeMap;
-
 use super::super::exchange::{AnyAsk, Refusal};
+use super::super::execution::Execution;
 use super::super::recovery::read_record;
 use super::Unit;
 use crate::engine::id::EntityId;
@@ -12,6 +11,7 @@ use crate::engine::write_behind::{self, WriteBehind};
 use crate::error::DecodeError;
 use crate::metrics::Lookup;
 use crate::store::{self, Loaded, Row, RowKey};
+use crate::wire::record::Change;
 
 use std::sync::Arc;
 
@@ -67,14 +67,19 @@ impl Unit {
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
         self.entities[kind].count_lookups(found, asks.len() as u64);
-        let has_room = self.has_room();
+        let may_write = self.has_room() && self.waiting.is_empty();
+        let mut must_wait = Vec::new();
         for ask in asks {
-            if self.must_wait(&*ask, has_room) {
-                let hash = self.key_hash(&*ask);
-                self.waiting.push(ask, hash);
-            } else {
+            if must_wait.is_empty() && (may_write || !ask.writes()) {
                 self.run(ask);
+            } else {
+                must_wait.push(ask);
             }
+        }
+        // They came before whatever waits for room and is for the same entity.
+        for ask in must_wait.into_iter().rev() {
+            let hash = self.key_hash(&*ask);
+            self.waiting.push_first(ask, hash);
         }
     }
 
@@ -102,7 +107,12 @@ impl Unit {
         now: Timestamp,
     ) -> Result<EntityId, DecodeError> {
         let record = row.record.as_deref().map(|bytes| read_record(row, bytes)).transpose()?;
-        self.entities[kind].restore(row, record, now)
+        let is_removed = record.as_ref().is_none_or(|it| it.change == Change::Removed);
+        let id = self.entities[kind].restore(row, record, now)?;
+        if is_removed {
+            self.execution.removed.insert(id);
+        }
+        Ok(id)
     }
 
     /// What the store holds of an entity cannot be read: whoever waits for it hears so.
@@ -116,7 +126,7 @@ impl Unit {
 
     /// Removes what has expired.
     pub(super) fn expire(&mut self) {
-        if self.primary.is_fenced() || self.expiry_at().is_none_or(|at| at > self.now) {
+        if self.expiry_at().is_none_or(|at| at > self.now) {
             return;
         }
         self.begin();
@@ -126,8 +136,12 @@ impl Unit {
         self.finish_batch();
     }
 
-    /// When something expires, or has been idle for long enough, at the earliest.
+    /// When something expires, or has been idle for long enough, at the earliest. Never while what
+    /// expires could not be queued for the store: whoever asks finds it expired all the same.
     pub(super) fn expiry_at(&self) -> Option<Instant> {
+        if self.primary.is_fenced() || !self.has_room() {
+            return None;
+        }
         let next = self.entities.iter().filter_map(|entities| entities.next_deadline()).min();
         next.map(|time| self.time.when(time))
     }
@@ -138,6 +152,7 @@ impl Unit {
             return;
         }
         let mut is_blocked = false;
+        self.has_more_to_evict = false;
         for kind in 0..self.entities.len() {
             is_blocked |= self.evict_some(kind);
         }
@@ -152,15 +167,19 @@ impl Unit {
         let Unit { entities, execution, write_behind, parked, parking, .. } = self;
         let is_pending =
             |id| write_behind.as_ref().is_some_and(|queue: &WriteBehind| queue.is_pending(id));
-        let has_letter = |id: &EntityId, letters: &BTreeMap<_, _>| letters.contains_key(id);
-        let mut is_held =
-            |id| is_pending(id) || has_letter(&id, parked) || has_letter(&id, parking);
+        let Execution { sessions, removed, batch, .. } = execution;
+        // What was removed goes when its deletion is stored: see `keep_house`.
+        let mut is_held = |id: EntityId| {
+            let has_letter = parked.contains_key(&id) || parking.contains_key(&id);
+            is_pending(id) || has_letter || removed.contains(&id)
+        };
         for _ in 0..LEAVE_AT_ONCE {
-            match entities[kind].next_to_leave(&execution.sessions, &mut is_held) {
-                Some(leaving) => execution.batch.leaving.push(leaving),
+            match entities[kind].next_to_leave(sessions, &mut is_held) {
+                Some(leaving) => batch.leaving.push(leaving),
                 None => return entities[kind].is_over(),
             }
         }
+        self.has_more_to_evict = true;
         false
     }
 }

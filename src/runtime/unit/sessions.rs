@@ -69,6 +69,9 @@ impl Unit {
     /// Drops idle sessions, and what was kept of removed entities for sessions that are over.
     pub(super) fn keep_house(&mut self) {
         self.housekeeping_at = self.now + HOUSEKEEPING_EVERY;
+        if self.primary.is_fenced() {
+            return; // nothing is noted any more
+        }
         for session in self.session_rows.take_orphans() {
             self.note_session(session, false);
         }
