@@ -16,7 +16,7 @@ use fastness::{Epoch, Limits, PartitionId, SledStore, Threads};
 
 use crate::load::{Counts, on_this_thread};
 use crate::ours::{Ours, grid, without_sessions};
-use crate::report::{Report, Side};
+use crate::report::{Found, Report, Side};
 
 /// Never while it is measured.
 const LATER: Duration = Duration::from_secs(86_400);
@@ -108,7 +108,7 @@ pub(crate) fn run(report: &mut Report) {
     report.compare(&rounds, "ours", "by hand", Some(0.8));
 }
 
-fn by_the_grid(entities: usize, commits: &Commits) -> f64 {
+fn by_the_grid(entities: usize, commits: &Commits) -> Found {
     commits.lock().expect("nobody panics with it").clear();
     let directory = tempfile::tempdir().expect("there is room on the disk");
     let inner = SledStore::open(directory.path()).expect("there is room on the disk");
@@ -147,7 +147,7 @@ async fn make_dirty(ours: &Ours, entities: u64) {
 }
 
 /// What the grid has written: one batch and one sync for each of its commits.
-fn by_hand(commits: &Commits) -> anyhow::Result<f64> {
+fn by_hand(commits: &Commits) -> anyhow::Result<Found> {
     let commits = commits.lock().expect("nobody panics with it");
     let entries = |commit: &Vec<Noted>| commit.iter().map(Noted::entry).collect();
     let commits: Vec<Vec<(Vec<u8>, Vec<u8>)>> = commits.iter().map(entries).collect();
@@ -166,8 +166,8 @@ fn by_hand(commits: &Commits) -> anyhow::Result<f64> {
     Ok(thousands_per_second(rows, began_at.elapsed()))
 }
 
-fn thousands_per_second(rows: usize, took: Duration) -> f64 {
-    rows as f64 / took.as_micros() as f64 * 1000.0
+fn thousands_per_second(rows: usize, took: Duration) -> Found {
+    Found::from(rows as f64 / took.as_micros() as f64 * 1000.0)
 }
 
 /// sled as the store opens it, and the file to sync.

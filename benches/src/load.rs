@@ -1,10 +1,12 @@
 //! The load that every side is put under, in the same way: so many callers at a time, each of which
 //! asks one ask after another.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, spawn_local};
+
+use crate::report::Found;
 
 /// How many counters there are, unless a comparison says otherwise.
 pub(crate) const KEYS: u64 = 100_000;
@@ -23,6 +25,15 @@ pub(crate) trait Counts: Clone + 'static {
 
     /// Nobody asks any more.
     async fn end(self) {}
+}
+
+/// When callers have begun, when they were done, and for how long their thread ran meanwhile.
+#[derive(Clone, Copy)]
+pub(crate) struct Times {
+    began_at: Instant,
+    done_at: Instant,
+    /// What others have taken of the machine is not in it.
+    ran: Duration,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +96,7 @@ impl Random {
 
 /// Puts counters under the load. Each exists before, and afterwards they are summed: no side counts
 /// less than it is asked to. `together` is awaited in between, so that the callers of several
-/// threads begin and end together. Returns when they have begun, and when they were done.
+/// threads begin and end together.
 ///
 /// # Panics
 /// When the sum is another one.
@@ -94,7 +105,7 @@ pub(crate) async fn put_under<C: Counts>(
     load: Load,
     share: Share,
     together: impl AsyncFn(),
-) -> (Instant, Instant) {
+) -> Times {
     sweep(counts, load, share, What::Add).await;
     let before = sweep(counts, load, share, What::Get).await;
     together().await;
@@ -105,15 +116,22 @@ pub(crate) async fn put_under<C: Counts>(
     times
 }
 
-/// Asks per microsecond, of counters on their own or another thread, for one thread's callers.
-pub(crate) async fn rate<C: Counts>(counts: C, load: Load) -> f64 {
+/// How fast counters of this thread answer: by the clock, and by the time that the thread ran.
+pub(crate) async fn rate_here<C: Counts>(counts: C, load: Load) -> Found {
     let times = put_under(&counts, load, Share::WHOLE, async || ()).await;
     counts.end().await;
-    per_microsecond(load, times)
+    times.found(load)
 }
 
-/// Asks per microsecond of two threads' callers, each of which asks half of the counters.
-pub(crate) fn rate_of_two<C: Counts>(connect: impl Fn() -> C + Sync, load: Load) -> f64 {
+/// How fast counters of another thread answer.
+pub(crate) async fn rate<C: Counts>(counts: C, load: Load) -> Found {
+    let times = put_under(&counts, load, Share::WHOLE, async || ()).await;
+    counts.end().await;
+    Found::from(per_microsecond(load, times.done_at - times.began_at))
+}
+
+/// How fast counters of other threads answer two threads' callers, each of which asks half of them.
+pub(crate) fn rate_of_two<C: Counts>(connect: impl Fn() -> C + Sync, load: Load) -> Found {
     let barrier = std::sync::Barrier::new(2);
     let call = |first| {
         on_this_thread(async || {
@@ -128,16 +146,30 @@ pub(crate) fn rate_of_two<C: Counts>(connect: impl Fn() -> C + Sync, load: Load)
         let one = call(0);
         [one, other.join().expect("no caller panics")]
     });
-    2.0 * per_microsecond(load, (one.0.min(other.0), one.1.max(other.1)))
+    let took = one.done_at.max(other.done_at) - one.began_at.min(other.began_at);
+    Found::from(2.0 * per_microsecond(load, took))
 }
 
-/// Asks per microsecond, of when they began and when they were done.
-pub(crate) fn per_microsecond(load: Load, (began_at, done_at): (Instant, Instant)) -> f64 {
-    load.asked() as f64 / (done_at - began_at).as_micros() as f64
+impl Times {
+    /// What one thread has come to that does all the work.
+    pub(crate) fn found(self, load: Load) -> Found {
+        let by_cpu = load.asked() as f64 / self.ran.as_nanos() as f64 * 1000.0;
+        Found { value: per_microsecond(load, self.done_at - self.began_at), by_cpu: Some(by_cpu) }
+    }
 }
 
-async fn drive<C: Counts>(counts: &C, load: Load, share: Share) -> (Instant, Instant) {
-    let began_at = Instant::now();
+fn per_microsecond(load: Load, took: Duration) -> f64 {
+    load.asked() as f64 / took.as_micros() as f64
+}
+
+/// How long this thread has run until now.
+fn has_run() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+    Duration::try_from(time).expect("it counts from nought")
+}
+
+async fn drive<C: Counts>(counts: &C, load: Load, share: Share) -> Times {
+    let (began_at, had_run) = (Instant::now(), has_run());
     let call = |caller: usize| {
         let counts = counts.clone();
         spawn_local(async move {
@@ -155,7 +187,7 @@ async fn drive<C: Counts>(counts: &C, load: Load, share: Share) -> (Instant, Ins
     for caller in callers {
         caller.await.expect("no caller panics");
     }
-    (began_at, Instant::now())
+    Times { began_at, done_at: Instant::now(), ran: has_run() - had_run }
 }
 
 /// Asks each counter of the share once; returns the sum of what they say.

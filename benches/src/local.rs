@@ -4,14 +4,16 @@ use std::num::NonZeroUsize;
 
 use fastness::{EntityOptions, Threads};
 
-use crate::load::{Counts, Load, What, on_another_thread, on_this_thread, rate, rate_of_two};
+use crate::load::{
+    Counts, Load, What, on_another_thread, on_this_thread, rate, rate_here, rate_of_two,
+};
 use crate::ours::{Ours, grid, without_sessions};
 use crate::peers::Counters;
 use crate::peers::on_actix::{self, OnActix};
 use crate::peers::on_kameo::{self, OnKameo};
 use crate::peers::on_ractor::{self, OnRactor};
 use crate::peers::with_a_channel::{self, WithAChannel};
-use crate::report::{Report, Rounds, Side};
+use crate::report::{Found, Report, Rounds, Side};
 use crate::stored;
 
 const IN_FLIGHT: [usize; 3] = [1, 64, 1024];
@@ -35,17 +37,22 @@ fn same_thread(report: &mut Report, in_flight: usize) {
     let [adds, gets] = [What::Add, What::Get].map(|what| Load::new(what, asks, in_flight));
     let ours = |options, load| {
         on_this_thread(async || {
-            rate(Ours::start(grid(options, Threads::Current)).await, load).await
+            rate_here(Ours::start(grid(options, Threads::Current)).await, load).await
         })
     };
     let actix = |actors, load| {
-        on_this_thread(async || rate(OnActix::new(&on_actix::start(actors)), load).await)
+        on_this_thread(async || rate_here(OnActix::new(&on_actix::start(actors)), load).await)
     };
-    let kameo = || on_this_thread(async || rate(OnKameo::new(&[on_kameo::start()]), adds).await);
-    let ractor =
-        || on_this_thread(async || rate(OnRactor::new(&[on_ractor::start().await]), adds).await);
-    let channel =
-        || on_this_thread(async || rate(WithAChannel::new(&[with_a_channel::start()]), adds).await);
+    let kameo =
+        || on_this_thread(async || rate_here(OnKameo::new(&[on_kameo::start()]), adds).await);
+    let ractor = || {
+        on_this_thread(async || rate_here(OnRactor::new(&[on_ractor::start().await]), adds).await)
+    };
+    let channel = || {
+        on_this_thread(async || {
+            rate_here(WithAChannel::new(&[with_a_channel::start()]), adds).await
+        })
+    };
     let sides: Vec<Side<'_>> = vec![
         ("ours", Box::new(|| ours(without_sessions(), adds))),
         ("ours with sessions", Box::new(|| ours(EntityOptions::new(), adds))),
@@ -165,7 +172,7 @@ fn aim_at(in_flight: usize) -> impl Fn(f64) -> Option<f64> {
 }
 
 /// No actors at all, and nobody waits.
-fn plain_calls(load: Load) -> f64 {
+fn plain_calls(load: Load) -> Found {
     #[derive(Clone, Default)]
     struct Plain(std::rc::Rc<std::cell::RefCell<Counters>>);
     impl Counts for Plain {
@@ -177,5 +184,5 @@ fn plain_calls(load: Load) -> f64 {
             std::future::ready(self.0.borrow().get(key))
         }
     }
-    on_this_thread(async || rate(Plain::default(), load).await)
+    on_this_thread(async || rate_here(Plain::default(), load).await)
 }

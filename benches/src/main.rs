@@ -29,6 +29,9 @@ struct Args {
     /// Fewer rounds and less work: to see that it runs, not to quote.
     #[arg(long, global = true)]
     quick: bool,
+    /// Only the comparisons that have this in their names.
+    #[arg(long, global = true)]
+    only: Option<String>,
 }
 
 #[derive(Clone, Copy, Subcommand)]
@@ -44,8 +47,8 @@ enum What {
 }
 
 fn main() -> anyhow::Result<()> {
-    let Args { what, json, quick } = Args::parse();
-    let mut report = Report::new(quick);
+    let Args { what, json, quick, only } = Args::parse();
+    let mut report = Report::new(quick, only);
     match what {
         What::Local => local::run(&mut report),
         What::Memory => memory::run(&mut report),

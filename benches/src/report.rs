@@ -12,6 +12,9 @@ const CRATES: [&str; 7] = ["fastness", "actix", "kameo", "moka", "ractor", "sled
 #[derive(Serialize)]
 pub(crate) struct Report {
     conditions: Conditions,
+    /// What a comparison's name must hold to be made.
+    #[serde(skip)]
+    only: Option<String>,
     lines: Vec<Line>,
     ratios: Vec<Ratio>,
     bounds: Vec<Bound>,
@@ -36,9 +39,8 @@ struct Line {
     work: String,
     side: String,
     unit: &'static str,
-    median: f64,
-    least: f64,
-    most: f64,
+    #[serde(flatten)]
+    spread: Spread,
 }
 
 /// One side against another, round by round.
@@ -47,12 +49,21 @@ struct Ratio {
     work: String,
     side: String,
     against: String,
+    #[serde(flatten)]
+    spread: Spread,
+    /// The same by the time that the thread of all the work ran.
+    by_cpu: Option<Spread>,
+    /// At least this much, by the clock.
+    aim: Option<f64>,
+    is_met: Option<bool>,
+}
+
+/// What the rounds came to.
+#[derive(Clone, Copy, Serialize)]
+struct Spread {
     median: f64,
     least: f64,
     most: f64,
-    /// At least this much.
-    aim: Option<f64>,
-    is_met: Option<bool>,
 }
 
 /// A number that has an aim of its own.
@@ -77,14 +88,30 @@ pub(crate) enum Aim {
 /// What the sides of one comparison came to, round by round.
 pub(crate) struct Rounds {
     work: String,
-    sides: Vec<(&'static str, Vec<f64>)>,
+    sides: Vec<(&'static str, Vec<Found>)>,
+}
+
+/// What one side came to in one round.
+#[derive(Clone, Copy)]
+pub(crate) struct Found {
+    /// By the clock.
+    pub(crate) value: f64,
+    /// By the time that the thread of all the work ran: what else the machine did takes less part
+    /// in it.
+    pub(crate) by_cpu: Option<f64>,
+}
+
+impl From<f64> for Found {
+    fn from(value: f64) -> Found {
+        Found { value, by_cpu: None }
+    }
 }
 
 /// A side: its name, and what measures it once.
-pub(crate) type Side<'a> = (&'static str, Box<dyn FnMut() -> f64 + 'a>);
+pub(crate) type Side<'a> = (&'static str, Box<dyn FnMut() -> Found + 'a>);
 
 impl Report {
-    pub(crate) fn new(quick: bool) -> Report {
+    pub(crate) fn new(quick: bool, only: Option<String>) -> Report {
         let conditions = Conditions {
             cores: std::thread::available_parallelism().map_or(1, usize::from),
             rounds: if quick { 3 } else { 9 },
@@ -93,7 +120,7 @@ impl Report {
             load_before: load(),
             versions: versions(include_str!("../../Cargo.lock")),
         };
-        Report { conditions, lines: Vec::new(), ratios: Vec::new(), bounds: Vec::new() }
+        Report { conditions, only, lines: Vec::new(), ratios: Vec::new(), bounds: Vec::new() }
     }
 
     pub(crate) fn rounds(&self) -> usize {
@@ -115,6 +142,9 @@ impl Report {
     ) -> Rounds {
         let (work, rounds) = (work.into(), self.conditions.rounds);
         let mut found: Vec<_> = sides.iter().map(|(name, _)| (*name, Vec::new())).collect();
+        if self.only.as_ref().is_some_and(|only| !work.contains(only)) {
+            return Rounds { work, sides: found };
+        }
         for round in 0..rounds {
             eprint!("\r{work}: round {} of {rounds}   ", round + 1);
             for turn in 0..sides.len() {
@@ -124,16 +154,19 @@ impl Report {
         }
         eprintln!();
         for (side, values) in &found {
-            self.line(&work, side, unit, values);
+            let values: Vec<f64> = values.iter().map(|found| found.value).collect();
+            self.line(&work, side, unit, &values);
         }
         Rounds { work, sides: found }
     }
 
     /// Notes what was found in each round.
     pub(crate) fn line(&mut self, work: &str, side: &str, unit: &'static str, values: &[f64]) {
-        let (median, least, most) = spread(values);
+        if values.is_empty() {
+            return; // it was not asked for
+        }
         let (work, side) = (work.to_owned(), side.to_owned());
-        self.lines.push(Line { work, side, unit, median, least, most });
+        self.lines.push(Line { work, side, unit, spread: Spread::of(values) });
     }
 
     /// A number that does not vary.
@@ -162,12 +195,17 @@ impl Report {
             let found = of.sides.iter().find(|(side, _)| *side == name);
             &found.unwrap_or_else(|| panic!("no side {name} in {}", of.work)).1
         };
-        let pairs = values(side).iter().zip(values(against));
-        let ratios: Vec<f64> = pairs.map(|(ours, theirs)| ours / theirs).collect();
-        let (median, least, most) = spread(&ratios);
-        let is_met = aim.map(|aim| Aim::AtLeast(aim).is_met(median));
+        let pairs = || values(side).iter().zip(values(against));
+        let ratios: Vec<f64> = pairs().map(|(ours, theirs)| ours.value / theirs.value).collect();
+        let by_cpu: Option<Vec<f64>> =
+            pairs().map(|(ours, theirs)| Some(ours.by_cpu? / theirs.by_cpu?)).collect();
+        if ratios.is_empty() {
+            return; // it was not asked for
+        }
+        let (spread, by_cpu) = (Spread::of(&ratios), by_cpu.map(|ratios| Spread::of(&ratios)));
+        let is_met = aim.map(|aim| Aim::AtLeast(aim).is_met(spread.median));
         let (work, side, against) = (of.work.clone(), side.to_owned(), against.to_owned());
-        self.ratios.push(Ratio { work, side, against, median, least, most, aim, is_met });
+        self.ratios.push(Ratio { work, side, against, spread, by_cpu, aim, is_met });
     }
 }
 
@@ -180,11 +218,14 @@ impl Aim {
     }
 }
 
-/// Median, least and most; of an even number of values the lower middle one.
-fn spread(values: &[f64]) -> (f64, f64, f64) {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    (sorted[(sorted.len() - 1) / 2], sorted[0], sorted[sorted.len() - 1])
+impl Spread {
+    /// Of an even number of values the lower middle one is the median.
+    fn of(values: &[f64]) -> Spread {
+        let mut sorted = values.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        let median = sorted[(sorted.len() - 1) / 2];
+        Spread { median, least: sorted[0], most: sorted[sorted.len() - 1] }
+    }
 }
 
 /// The load average of the last minute, where the system tells.
@@ -223,16 +264,25 @@ impl fmt::Display for Conditions {
     }
 }
 
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:.2} [{:.2} .. {:.2}]", self.median, self.least, self.most)
+    }
+}
+
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Report { conditions, lines, ratios, bounds } = self;
+        let Report { conditions, lines, ratios, bounds, .. } = self;
         writeln!(f, "{conditions}")?;
-        for Line { work, side, unit, median, least, most } in lines {
+        for Line { work, side, unit, spread: Spread { median, least, most } } in lines {
             writeln!(f, "{work:36} {side:22} {median:10.3} {unit:12} [{least:.3} .. {most:.3}]")?;
         }
         writeln!(f)?;
-        for Ratio { work, side, against, median, least, most, aim, is_met } in ratios {
-            write!(f, "{work:36} {side} / {against}: {median:.2} [{least:.2} .. {most:.2}]")?;
+        for Ratio { work, side, against, spread, by_cpu, aim, is_met } in ratios {
+            write!(f, "{work:36} {side} / {against}: {spread}")?;
+            if let Some(by_cpu) = by_cpu {
+                write!(f, "  (by CPU time {by_cpu})")?;
+            }
             match aim.zip(*is_met) {
                 Some((aim, is_met)) => writeln!(f, "  aim {aim}: {}", said(is_met))?,
                 None => writeln!(f)?,
@@ -255,16 +305,22 @@ mod tests {
 
     #[test]
     fn ratios_are_made_round_by_round() {
-        let mut report = Report::new(true);
+        let mut report = Report::new(true, None);
         let (mut ours, mut theirs) = ([2.0, 9.0, 4.0].iter(), [1.0, 3.0, 4.0].iter());
+        let mut theirs = || Found { value: *theirs.next().unwrap(), by_cpu: Some(2.0) };
+        let mut ours = || Found { value: *ours.next().unwrap(), by_cpu: Some(1.0) };
         let sides: Vec<Side<'_>> = vec![
-            ("ours", Box::new(|| *ours.next().unwrap())),
-            ("theirs", Box::new(|| *theirs.next().unwrap())),
+            ("ours", Box::new(&mut ours)),
+            ("theirs", Box::new(&mut theirs)),
+            ("by the clock", Box::new(|| Found::from(1.0))),
         ];
         let rounds = report.measure("work", "1/s", sides);
         report.compare(&rounds, "ours", "theirs", Some(2.5));
-        let Ratio { median, least, most, is_met, .. } = &report.ratios[0];
-        assert_eq!((*median, *least, *most, *is_met), (2.0, 1.0, 3.0, Some(false)));
+        report.compare(&rounds, "ours", "by the clock", None);
+        let Ratio { spread, by_cpu, is_met, .. } = &report.ratios[0];
+        assert_eq!((spread.median, spread.least, spread.most), (2.0, 1.0, 3.0));
+        assert_eq!((by_cpu.map(|cpu| cpu.median), *is_met), (Some(0.5), Some(false)));
+        assert!(report.ratios[1].by_cpu.is_none());
     }
 
     #[test]
@@ -275,6 +331,6 @@ mod tests {
 
     #[test]
     fn every_version_is_found() {
-        assert_eq!(Report::new(true).conditions.versions.len(), CRATES.len());
+        assert_eq!(Report::new(true, None).conditions.versions.len(), CRATES.len());
     }
 }

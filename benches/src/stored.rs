@@ -7,10 +7,10 @@ use fastness::{EntityOptions, SledStore, Threads};
 use tempfile::TempDir;
 
 use crate::load::{
-    Counts, KEYS, Load, Random, Share, What, on_this_thread, per_microsecond, put_under, rate,
+    Counts, KEYS, Load, Random, Share, What, on_this_thread, put_under, rate, rate_here,
 };
 use crate::ours::{Ours, grid, without_sessions};
-use crate::report::{Report, Side};
+use crate::report::{Found, Report, Side};
 
 const IN_FLIGHT: usize = 64;
 
@@ -69,15 +69,15 @@ fn behind(report: &mut Report, Behind { counters: keys, delay, asks, aim }: Behi
             let ours = Ours::start(grid).await;
             let late = Cell::new(0.0);
             let note = async || late.set((oldest_pending(&ours) - delay.as_secs_f64()).max(0.0));
-            let rate = per_microsecond(load, put_under(&ours, load, Share::WHOLE, note).await);
+            let times = put_under(&ours, load, Share::WHOLE, note).await;
             lates.borrow_mut().push(late.get()); // as it was in the end
             ours.end().await;
-            rate
+            times.found(load)
         })
     };
     let without_store = || {
         let grid = grid(without_sessions(), Threads::Current);
-        on_this_thread(async || rate(Ours::start(grid).await, load).await)
+        on_this_thread(async || rate_here(Ours::start(grid).await, load).await)
     };
     let sides: Vec<Side<'_>> = vec![
         ("ours, sled behind", Box::new(with_store)),
@@ -104,7 +104,8 @@ fn through(report: &mut Report) {
         let directory = directory();
         let options = without_sessions().write_through();
         let grid = grid(options, Threads::Current).store(store(&directory));
-        on_this_thread(async || rate(Ours::start(grid).await, load).await) * 1000.0
+        let found = on_this_thread(async || rate(Ours::start(grid).await, load).await);
+        Found::from(found.value * 1000.0)
     };
     let writes = report.amount(2_000);
     let sides: Vec<Side<'_>> = vec![
@@ -116,7 +117,7 @@ fn through(report: &mut Report) {
     report.compare(&rounds, "ours", "one sync each", Some(5.0));
 }
 
-fn one_sync_each(writes: usize) -> anyhow::Result<f64> {
+fn one_sync_each(writes: usize) -> anyhow::Result<Found> {
     let directory = tempfile::tempdir()?;
     let database = crate::drain::open_sled(directory.path())?;
     let mut random = Random::new(0);
@@ -125,5 +126,5 @@ fn one_sync_each(writes: usize) -> anyhow::Result<f64> {
         database.tree.insert(random.next().to_be_bytes(), vec![0; ROW_BYTES])?;
         database.sync()?;
     }
-    Ok(writes as f64 / began_at.elapsed().as_micros() as f64 * 1000.0)
+    Ok(Found::from(writes as f64 / began_at.elapsed().as_micros() as f64 * 1000.0))
 }

@@ -164,7 +164,7 @@ impl DeadLetter {
         let store::DeadLetter { row, reason, attempts, parked_at } = letter;
         let version = row.version;
         DeadLetter {
-            entity_type: row.key.entity_type.clone().into(),
+            entity_type: row.key.entity_type.to_string(),
             id: DeadLetterId(LetterId { partition, key: row.key, version }),
             key,
             version,

@@ -31,15 +31,19 @@ impl Cell {
     }
 }
 
+/// Most bounds that a histogram has.
+pub(super) const BOUNDS_MAX: usize = 17;
+
 /// How often what was measured lay under each of some bounds.
 #[derive(Debug)]
 pub(crate) struct Histogram {
     bounds: &'static [f64],
-    /// One more than there are bounds.
-    buckets: Vec<Cell>,
     /// In parts of the unit.
     sum: Cell,
     parts: f64,
+    /// One more than there are bounds; the rest is not used. In place: this is counted with every
+    /// ask, and another pointer is another line of the cache.
+    buckets: [Cell; BOUNDS_MAX + 1],
 }
 
 /// A histogram, or the sum of several, read.
@@ -62,14 +66,19 @@ impl Histogram {
     }
 
     fn new(bounds: &'static [f64], parts: f64) -> Histogram {
-        let buckets = (0..=bounds.len()).map(|_| Cell::default()).collect();
-        Histogram { bounds, buckets, sum: Cell::default(), parts }
+        assert!(bounds.len() <= BOUNDS_MAX, "there is a bucket above the last bound");
+        Histogram { bounds, sum: Cell::default(), parts, buckets: Default::default() }
     }
 
     /// By the one writer.
     pub(crate) fn record(&self, value: f64) {
         self.bucket(value).add(1);
         self.sum.add((value * self.parts) as u64);
+    }
+
+    /// Nought, by the one writer.
+    pub(crate) fn record_nought(&self) {
+        self.buckets[0].add(1);
     }
 
     /// By any of many writers.
@@ -85,7 +94,7 @@ impl Histogram {
     pub(super) fn read(&self) -> Reading {
         Reading {
             bounds: self.bounds,
-            buckets: self.buckets.iter().map(Cell::get).collect(),
+            buckets: self.buckets[..=self.bounds.len()].iter().map(Cell::get).collect(),
             sum: self.sum.get() as f64 / self.parts,
         }
     }

@@ -27,6 +27,11 @@ impl Admissions {
         }
     }
 
+    /// Whether no ask of the partition is under way, and none waits for a place.
+    pub(crate) fn is_idle(&self, partition: PartitionId) -> bool {
+        self.of(partition).available_permits() == self.per_partition as usize
+    }
+
     /// Waits until no ask of the partition is under way, and lets no other in. May be called again,
     /// and be cancelled.
     pub(crate) async fn take_all(&self, partition: PartitionId) {

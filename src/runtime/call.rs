@@ -197,14 +197,23 @@ fn run_direct<E: Entity, M: MessageTo<E>>(
     let is_new = !matches!(call.which, Which::Given(_));
     let Some(lane) = call.router.idle_lane_here(at.1).filter(|_| is_new) else { return Err(call) };
     let Ok(numbered) = call.router.try_number::<M>(call.which, at, now) else { return Err(call) };
-    let Call { router, target: Ok(target), message, which, patience, deadline } = call else {
+    let is_ready = call.target.as_ref().is_ok_and(|target| lane.is_ready::<E, M>(now, target));
+    // Nothing that it would say goes out before this returns.
+    let close = |router: &Router| {
+        if let Some(numbered) = &numbered {
+            router.own_session(at.1).close(numbered.request.number);
+        }
+    };
+    if !is_ready {
+        close(&call.router);
+        return Err(call);
+    }
+    let Call { router, target: Ok(target), message, .. } = call else {
         unreachable!("checked before")
     };
-    let ran = lane.run_direct(now, &target, numbered.as_ref(), message);
-    if let Some(numbered) = numbered {
-        router.own_session(at.1).close(numbered.request.number);
-    }
-    ran.map_err(|message| Call { router, target: Ok(target), message, which, patience, deadline })
+    let answer = lane.run_direct(&target, numbered.as_ref(), message);
+    close(&router);
+    Ok(answer)
 }
 
 async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>, AskError<M>> {

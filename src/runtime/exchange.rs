@@ -74,10 +74,11 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn row_key(&self) -> RowKey;
     /// Runs it and leaves its answer with `execution`.
     fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
-    /// Gives the held answer to the caller; returns its outcome's name, if the caller is there.
-    fn release(&self) -> Option<&'static str>;
+    /// Gives the held answer to the caller, who is to be woken; returns its outcome's name, if the
+    /// caller is there.
+    fn release(&self, wakers: &mut Vec<Waker>) -> Option<&'static str>;
     /// Ends it without an answer: not done if it has not begun, indeterminate otherwise.
-    fn refuse(&self, refusal: Refusal) -> Option<&'static str>;
+    fn refuse(&self, refusal: Refusal, wakers: &mut Vec<Waker>) -> Option<&'static str>;
 }
 
 impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
@@ -175,24 +176,20 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         }
     }
 
-    fn wake_done(&self) -> Option<&'static str> {
+    fn done(&self, wakers: &mut Vec<Waker>) -> Option<&'static str> {
         let mut stage = self.stage();
-        let (outcome, waker) = match mem::replace(&mut *stage, Stage::Over) {
+        match mem::replace(&mut *stage, Stage::Over) {
             Stage::Held(answer, waker) => {
                 let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
                 *stage = Stage::Done(answer);
-                (Some(outcome), waker)
+                wakers.extend(waker);
+                Some(outcome)
             }
             other => {
                 *stage = other;
-                (None, None)
+                None
             }
-        };
-        drop(stage);
-        if let Some(waker) = waker {
-            waker.wake();
         }
-        outcome
     }
 
     fn stage(&self) -> MutexGuard<'_, Stage<M, M::Reply>> {
@@ -297,11 +294,11 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         execution.answer(self, entity, saw, entities.is_write_through());
     }
 
-    fn release(&self) -> Option<&'static str> {
-        self.wake_done()
+    fn release(&self, wakers: &mut Vec<Waker>) -> Option<&'static str> {
+        self.done(wakers)
     }
 
-    fn refuse(&self, refusal: Refusal) -> Option<&'static str> {
+    fn refuse(&self, refusal: Refusal, wakers: &mut Vec<Waker>) -> Option<&'static str> {
         let error = match self.claim() {
             Some(message) => self.not_done(match refusal {
                 Refusal::Busy => AskError::Busy(message),
@@ -322,7 +319,7 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
             }
         };
         self.hold(Err(error));
-        self.wake_done()
+        self.done(wakers)
     }
 }
 

@@ -12,11 +12,13 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Waker;
 
 use actix::Addr;
 use tokio::sync::{mpsc, watch};
 
 use crate::engine::execution::Numbered;
+use crate::engine::id::PartitionId;
 use crate::engine::instant::Instant;
 use crate::entity::{Entity, MessageTo};
 use crate::error::AskError;
@@ -60,6 +62,8 @@ pub(crate) struct Lane {
     persistence: Option<Addr<Persistence>>,
     admissions: Arc<Admissions>,
     timer: Timer,
+    /// Callers that have an answer, and are to be woken.
+    wakers: RefCell<Vec<Waker>>,
     /// How many threads there are: partition `p` is unit `p / threads` of its lane.
     threads: usize,
 }
@@ -79,7 +83,8 @@ impl Lane {
         }
         let units = units.into_iter().map(RefCell::new).collect();
         let addresses = RefCell::new(Vec::new());
-        Lane { grid, clock, units, addresses, persistence, admissions, timer, threads }
+        let wakers = RefCell::default();
+        Lane { grid, clock, units, addresses, persistence, admissions, timer, wakers, threads }
     }
 
     /// Tells the lane its units' actors.
@@ -100,25 +105,34 @@ impl Lane {
         here.ok()?
     }
 
-    /// Runs an ask of a caller on this very thread at once, or gives it back if it has to wait for
+    /// Whether an ask of a caller on this very thread can be run at once, or has to wait for
     /// something. Nothing may be queued before it.
-    pub(crate) fn run_direct<E: Entity, M: MessageTo<E>>(
+    pub(crate) fn is_ready<E: Entity, M: MessageTo<E>>(
         &self,
         now: Instant,
         target: &Target<E::Key>,
+    ) -> bool {
+        // User code may ask from odd places, such as a `Drop` inside a handler.
+        let unit = self.units[self.index_of(target.partition)].try_borrow_mut();
+        unit.is_ok_and(|mut unit| unit.is_ready::<E, M>(now, target))
+    }
+
+    /// Runs such an ask.
+    pub(crate) fn run_direct<E: Entity, M: MessageTo<E>>(
+        &self,
+        target: &Target<E::Key>,
         numbered: Option<&Numbered>,
         message: M,
-    ) -> Result<Reply<M>, M> {
-        let index = usize::from(target.partition.0) / self.threads;
-        // User code may ask from odd places, such as a `Drop` inside a handler.
-        if self.units[index].try_borrow_mut().is_err() {
-            return Err(message);
-        }
-        let run = |unit: &mut Unit| unit.run_direct(now, target, numbered, message);
-        self.with_unit(index, run).unwrap_or_else(|| {
+    ) -> Reply<M> {
+        let run = |unit: &mut Unit| unit.run_direct(target, numbered, message);
+        self.with_unit(self.index_of(target.partition), run).unwrap_or_else(|| {
             let request = numbered.map(|numbered| numbered.request);
-            Ok(Err(AskError::Indeterminate { request }))
+            Err(AskError::Indeterminate { request })
         })
+    }
+
+    fn index_of(&self, partition: PartitionId) -> usize {
+        usize::from(partition.0) / self.threads
     }
 
     /// Lets `work` at a unit, then performs what came of it. `None` if that panicked: a bug, or
@@ -128,24 +142,45 @@ impl Lane {
         index: usize,
         work: impl FnOnce(&mut Unit) -> T,
     ) -> Option<T> {
+        let result = self.work_at(index, work);
+        self.wake_callers();
+        result
+    }
+
+    /// As [`with_unit`](Self::with_unit), but callers are woken later.
+    fn work_at<T>(&self, index: usize, work: impl FnOnce(&mut Unit) -> T) -> Option<T> {
         let mut unit = self.units[index].borrow_mut();
-        let worked = quietly(|| (work(&mut unit), unit.settle()));
-        let (result, wanted) = match worked {
-            Ok((result, wanted)) => (Some(result), wanted),
-            Err(_) => {
-                tracing::error!(partition = %unit.partition, "processing unit panicked and stops");
-                // It may be broken anywhere; whoever it cannot tell hears at the deadline.
-                let _ = quietly(|| unit.stop());
-                (None, Wanted::default())
-            }
-        };
+        let worked = quietly(|| {
+            let result = work(&mut unit);
+            unit.settle();
+            result
+        });
+        let result = worked.ok();
+        if result.is_none() {
+            tracing::error!(partition = %unit.partition, "processing unit panicked and stops");
+            // It may be broken anywhere; whoever it cannot tell hears at the deadline.
+            let _ = quietly(|| unit.stop());
+        }
+        let wanted = unit.take_wanted().filter(|_| result.is_some());
         self.admissions.release(unit.partition, unit.take_answered());
         self.timer.set(index, unit.next_deadline());
+        unit.take_wakers(&mut self.wakers.borrow_mut());
         drop(unit);
-        if wanted.writing.is_some() || wanted.load.is_some() {
+        if let Some(wanted) = wanted {
             self.ask_store(index, wanted);
         }
         result
+    }
+
+    /// Wakes whoever has an answer. Not before all that is at hand has run: a caller on another
+    /// thread that is woken for each answer sleeps after each, and both threads do little else.
+    fn wake_callers(&self) {
+        // Taken, so that a waker's own code may do what it likes.
+        let mut wakers = self.wakers.take();
+        wakers.drain(..).for_each(Waker::wake);
+        if wakers.capacity() <= ASKS_AT_ONCE {
+            self.wakers.replace(wakers);
+        }
     }
 
     /// At most one batch and one load of each unit is outstanding, so the mailbox stays bounded.
@@ -207,7 +242,7 @@ impl Lane {
         }
         asks.close();
         while let Ok(ask) = asks.try_recv() {
-            ask.refuse(Refusal::Unavailable);
+            ask.refuse(Refusal::Unavailable, &mut self.wakers.borrow_mut());
         }
         for index in 0..self.units.len() {
             self.with_unit(index, Unit::stop);
@@ -222,7 +257,7 @@ impl Lane {
         touched: &mut Vec<usize>,
     ) {
         for ask in taken.drain(..) {
-            let index = usize::from(ask.partition().0) / self.threads;
+            let index = self.index_of(ask.partition());
             if inboxes[index].is_empty() {
                 touched.push(index);
             }
@@ -231,8 +266,9 @@ impl Lane {
         let now = self.clock.now();
         for index in touched.drain(..) {
             let inbox = inboxes[index].drain(..);
-            self.with_unit(index, |unit| unit.execute(now, inbox));
+            self.work_at(index, |unit| unit.execute(now, inbox));
         }
+        self.wake_callers();
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock};
+use std::task::Waker;
 
 use actix::Addr;
 use tokio::sync::{TryAcquireError, mpsc, oneshot};
@@ -243,14 +244,12 @@ impl Router {
         }
     }
 
-    /// The lane of a partition, if it is served on this very thread, nothing is queued there, and
-    /// nobody waits for a place.
+    /// The lane of a partition, if it is served on this very thread and no ask of the partition is
+    /// under way or waits for a place: between two entities nothing is ordered, and those of
+    /// another partition need not be waited for.
     pub(crate) fn idle_lane_here(&self, partition: PartitionId) -> Option<Rc<Lane>> {
         let here = Lane::here(self.grid)?;
-        let lane = &self.lanes[usize::from(partition.0) % self.lanes.len()];
-        let is_idle = lane.capacity() == lane.max_capacity();
-        let has_place = self.admissions.of(partition).available_permits() > 0;
-        (self.is_open() && is_idle && has_place).then_some(here)
+        (self.is_open() && self.admissions.is_idle(partition)).then_some(here)
     }
 
     /// Queues an admitted ask.
@@ -261,7 +260,9 @@ impl Router {
             // The queue has room for every place, so it is closed: the grid has ended.
             let (mpsc::error::TrySendError::Full(ask) | mpsc::error::TrySendError::Closed(ask)) =
                 error;
-            ask.refuse(super::exchange::Refusal::Unavailable);
+            let mut wakers = Vec::new();
+            ask.refuse(super::exchange::Refusal::Unavailable, &mut wakers);
+            wakers.into_iter().for_each(Waker::wake);
             self.admissions.release(partition, 1);
         }
     }

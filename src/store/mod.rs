@@ -13,6 +13,7 @@ mod memory;
 mod sled;
 
 use std::fmt;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -111,7 +112,7 @@ pub struct GridRow {
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RowKey {
     /// Wire name of the entity type; at most 255 bytes.
-    pub entity_type: Box<str>,
+    pub entity_type: Arc<str>,
     /// The encoded key.
     pub key: Bytes,
 }

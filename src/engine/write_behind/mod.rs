@@ -11,6 +11,7 @@
 //! told only of committed changes, and of one reign's: a new primary starts with a new queue.
 
 mod bisect;
+mod by_entity;
 mod event;
 mod pending;
 mod retry;

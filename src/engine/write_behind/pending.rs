@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::by_entity::ByEntity;
 use super::{Entry, Parking};
 use crate::engine::id::{EntityId, Seq, Version};
 use crate::engine::instant::Instant;
@@ -17,8 +18,6 @@ struct Pending {
     bytes: u64,
     /// The oldest change that is not durable; the watermark stays below it.
     oldest: Seq,
-    /// When that change was made.
-    since: Instant,
     /// The version that was last tried as a record, and how often it was.
     tried: (Version, u32),
     stage: Stage,
@@ -51,10 +50,10 @@ struct Newer {
 /// All pending entities of a partition.
 #[derive(Debug, Default)]
 pub(super) struct PendingSet {
-    entities: BTreeMap<EntityId, Pending>,
+    entities: ByEntity<Pending>,
     bytes: u64,
-    /// Every pending entity by its oldest change that is not durable.
-    undurable: BTreeSet<(Seq, EntityId)>,
+    /// Every pending entity by its oldest change that is not durable, with when that was made.
+    undurable: BTreeMap<(Seq, EntityId), Instant>,
     waiting: BTreeSet<(Instant, EntityId)>,
     parking: BTreeSet<(Instant, EntityId)>,
     /// The newest change that was offered.
@@ -75,23 +74,23 @@ impl PendingSet {
     }
 
     pub(super) fn contains(&self, entity: EntityId) -> bool {
-        self.entities.contains_key(&entity)
+        self.entities.get(entity).is_some()
     }
 
     /// Size of the newest version of a pending entity.
     pub(super) fn bytes_of(&self, entity: EntityId) -> u64 {
-        self.entities.get(&entity).map_or(0, |pending| pending.bytes)
+        self.entities.get(entity).map_or(0, |pending| pending.bytes)
     }
 
     /// When the oldest change that is not durable was made. Sequence numbers grow with time.
     pub(super) fn oldest_at(&self) -> Option<Instant> {
-        let (_, entity) = self.undurable.first()?;
-        self.entities.get(entity).map(|pending| pending.since)
+        self.undurable.first_key_value().map(|(_, at)| *at)
     }
 
     /// Everything at or under it is durable.
     pub(super) fn durable(&self) -> Seq {
-        self.undurable.first().map_or(self.highest, |(oldest, _)| Seq(oldest.0.saturating_sub(1)))
+        let first = self.undurable.first_key_value();
+        first.map_or(self.highest, |((oldest, _), _)| Seq(oldest.0.saturating_sub(1)))
     }
 
     /// Whether any entity waits for its time, and the earliest such time.
@@ -123,7 +122,8 @@ impl PendingSet {
     pub(super) fn change(&mut self, now: Instant, change: Change) -> Result<(), Violation> {
         let Change { entity, version, bytes, delay } = change;
         let seq = version.position.seq;
-        let newest = self.entities.get(&entity).map(|pending| pending.newest);
+        let known = self.entities.get_mut(entity);
+        let newest = known.as_ref().map(|pending| pending.newest);
         invariant!(
             VersionsOnlyGrow,
             seq >= self.highest && newest < Some(version),
@@ -134,13 +134,13 @@ impl PendingSet {
         self.changes += 1;
         let number = self.changes;
         let due_at = now + delay;
-        let Some(pending) = self.entities.get_mut(&entity) else {
+        let Some(pending) = known else {
             let stage = Stage::Waiting { due_at };
             let tried = (version, 0);
-            let pending = Pending { newest: version, bytes, oldest: seq, since: now, tried, stage };
+            let pending = Pending { newest: version, bytes, oldest: seq, tried, stage };
             self.entities.insert(entity, pending);
             self.bytes += bytes;
-            self.undurable.insert((seq, entity));
+            self.undurable.insert((seq, entity), now);
             self.waiting.insert((due_at, entity));
             return Ok(());
         };
@@ -176,7 +176,7 @@ impl PendingSet {
     /// Takes an entity into a batch, in its newest version.
     pub(super) fn take(&mut self, entity: EntityId) -> Option<Entry> {
         let stage = self.restage(entity, Stage::Taken { newer: None })?;
-        let pending = self.entities.get_mut(&entity)?;
+        let pending = self.entities.get_mut(entity)?;
         let version = pending.newest;
         let parking = match stage {
             Stage::Parking { parking, .. } => Some(parking),
@@ -193,18 +193,17 @@ impl PendingSet {
 
     /// The version that was taken is durable. If it is still the newest, nothing is pending.
     pub(super) fn stored(&mut self, entity: EntityId) {
-        let Some(pending) = self.entities.get_mut(&entity) else {
+        let Some(pending) = self.entities.get_mut(entity) else {
             return;
         };
         self.undurable.remove(&(pending.oldest, entity));
         if let Stage::Taken { newer: Some(newer) } = pending.stage {
             pending.oldest = newer.seq;
-            pending.since = newer.at;
-            self.undurable.insert((newer.seq, entity));
+            self.undurable.insert((newer.seq, entity), newer.at);
             self.wait_for(entity, newer);
         } else {
             self.bytes -= pending.bytes;
-            self.entities.remove(&entity);
+            self.entities.remove(entity);
         }
     }
 
@@ -223,7 +222,7 @@ impl PendingSet {
     /// If the entity has changed since it was taken, it waits for its new time, whatever became of
     /// what was taken: the newer version goes first. Returns whether it was so.
     pub(super) fn prefer_newer(&mut self, entity: EntityId) -> bool {
-        let newer = self.entities.get(&entity).and_then(|pending| match pending.stage {
+        let newer = self.entities.get(entity).and_then(|pending| match pending.stage {
             Stage::Taken { newer } => newer,
             _ => None,
         });
@@ -235,11 +234,11 @@ impl PendingSet {
 
     /// How often the newest version was tried as a record.
     pub(super) fn attempts(&self, entity: EntityId) -> u32 {
-        self.entities.get(&entity).map_or(0, |pending| pending.tried.1)
+        self.entities.get(entity).map_or(0, |pending| pending.tried.1)
     }
 
     fn has_newer(&self, entity: EntityId) -> bool {
-        let stage = self.entities.get(&entity).map(|pending| &pending.stage);
+        let stage = self.entities.get(entity).map(|pending| &pending.stage);
         matches!(stage, Some(Stage::Taken { newer: Some(_) }))
     }
 
@@ -256,7 +255,7 @@ impl PendingSet {
 
     /// Puts a pending entity into another stage, out of the order that the old one named.
     fn restage(&mut self, entity: EntityId, stage: Stage) -> Option<Stage> {
-        let pending = self.entities.get_mut(&entity)?;
+        let pending = self.entities.get_mut(entity)?;
         match &pending.stage {
             Stage::Waiting { due_at } => self.waiting.remove(&(*due_at, entity)),
             Stage::Parking { retry_at, .. } => self.parking.remove(&(*retry_at, entity)),
@@ -272,19 +271,19 @@ impl PendingSet {
         taken: &BTreeSet<EntityId>,
         again: &BTreeSet<EntityId>,
     ) -> Result<(), Violation> {
-        let bytes: u64 = self.entities.values().map(|pending| pending.bytes).sum();
+        let bytes: u64 = self.entities.iter().map(|(_, pending)| pending.bytes).sum();
         invariant!(PendingAccounted, bytes == self.bytes, "{bytes} bytes, not {}", self.bytes);
         let orders = [self.waiting.len(), self.parking.len(), taken.len(), again.len()];
-        for (entity, pending) in &self.entities {
+        for (entity, pending) in self.entities.iter() {
             let is_ordered = match &pending.stage {
-                Stage::Waiting { due_at } => self.waiting.contains(&(*due_at, *entity)),
-                Stage::Parking { retry_at, .. } => self.parking.contains(&(*retry_at, *entity)),
-                Stage::Taken { .. } => taken.contains(entity),
-                Stage::Again { .. } => again.contains(entity),
+                Stage::Waiting { due_at } => self.waiting.contains(&(*due_at, entity)),
+                Stage::Parking { retry_at, .. } => self.parking.contains(&(*retry_at, entity)),
+                Stage::Taken { .. } => taken.contains(&entity),
+                Stage::Again { .. } => again.contains(&entity),
             };
             invariant!(
                 PendingOrdered,
-                is_ordered && self.undurable.contains(&(pending.oldest, *entity)),
+                is_ordered && self.undurable.contains_key(&(pending.oldest, entity)),
                 "{entity:?} is {pending:?}"
             );
         }

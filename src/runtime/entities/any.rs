@@ -109,7 +109,8 @@ impl<E: Entity> AnyEntities for Entities<E> {
             record::encode(E::NAME, &key, version, time, &change, answers, expires_at)
         };
         let record = change.map(|change| Bytes::from(encode(change)));
-        Row { key: RowKey { entity_type: E::NAME.into(), key: key.into() }, version, record }
+        let key = RowKey { entity_type: Arc::clone(&self.name), key: key.into() };
+        Row { key, version, record }
     }
 
     fn restore(

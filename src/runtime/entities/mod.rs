@@ -43,6 +43,8 @@ const OVERHEAD_BYTES: usize = 96;
 /// Entities of one type in one partition.
 pub(crate) struct Entities<E: Entity> {
     kind: u16,
+    /// Wire name, as every row has it.
+    name: Arc<str>,
     /// How long the store may lag; zero for write-through.
     delay: Duration,
     is_cloneable: bool,
@@ -90,6 +92,7 @@ impl<E: Entity> Entities<E> {
         let is_cloneable = quietly(|| E::default().try_clone().is_some()).unwrap_or(false);
         Entities {
             kind,
+            name: E::NAME.into(),
             delay,
             is_cloneable,
             hasher: RandomState::default(),

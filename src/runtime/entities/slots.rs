@@ -1,7 +1,8 @@
 //! Numbered places for values: as a slab, but in chunks.
 //!
 //! A slab in one vector doubles it when it is full: half of it may be empty, and the one ask that
-//! makes it grow pays for moving a whole partition's entities. Chunks never move.
+//! makes it grow pays for moving a whole partition's entities. Chunks never move. What is looked up
+//! on the way to a place is small (a pointer for each chunk), so that it stays in the cache.
 
 use std::ops::{Index, IndexMut};
 
@@ -11,7 +12,9 @@ const CHUNK: usize = 64;
 const NONE: u32 = u32::MAX;
 
 pub(super) struct Slots<T> {
-    chunks: Vec<Vec<Place<T>>>,
+    chunks: Vec<Box<[Place<T>; CHUNK]>>,
+    /// One more than the highest number that was ever given.
+    end: u32,
     /// The first of the free places.
     free: u32,
     len: usize,
@@ -25,7 +28,7 @@ enum Place<T> {
 
 impl<T> Slots<T> {
     pub(super) const fn new() -> Slots<T> {
-        Slots { chunks: Vec::new(), free: NONE, len: 0 }
+        Slots { chunks: Vec::new(), end: 0, free: NONE, len: 0 }
     }
 
     /// How many places are taken.
@@ -35,31 +38,24 @@ impl<T> Slots<T> {
 
     /// One more than the highest number that was ever given.
     pub(super) fn end(&self) -> u32 {
-        let last = self.chunks.last().map_or(0, Vec::len);
-        (self.chunks.len().saturating_sub(1) * CHUNK + last) as u32
+        self.end
     }
 
     pub(super) fn insert(&mut self, value: T) -> u32 {
         self.len += 1;
-        if self.free != NONE {
-            let slot = self.free;
-            let place = self.place(slot).expect("a free place exists");
-            let Place::Free(next) = std::mem::replace(place, Place::Taken(value)) else {
-                unreachable!("the list of free places holds free ones");
-            };
-            self.free = next;
-            return slot;
-        }
-        let slot = self.end();
-        assert!(slot < NONE, "a partition holds fewer than 2^32 entities");
-        match self.chunks.last_mut().filter(|chunk| chunk.len() < CHUNK) {
-            Some(chunk) => chunk.push(Place::Taken(value)),
-            None => {
-                let mut chunk = Vec::with_capacity(CHUNK);
-                chunk.push(Place::Taken(value));
-                self.chunks.push(chunk);
+        let slot = if self.free == NONE { self.end } else { self.free };
+        if slot == self.end {
+            assert!(slot < NONE, "a partition holds fewer than 2^32 entities");
+            if slot as usize / CHUNK == self.chunks.len() {
+                self.chunks.push(free_chunk());
             }
+            self.end += 1;
         }
+        let place = self.place(slot).expect("there is a chunk for it");
+        let Place::Free(next) = std::mem::replace(place, Place::Taken(value)) else {
+            unreachable!("a free place is free")
+        };
+        self.free = next;
         slot
     }
 
@@ -96,6 +92,12 @@ impl<T> Slots<T> {
     fn place(&mut self, slot: u32) -> Option<&mut Place<T>> {
         self.chunks.get_mut(slot as usize / CHUNK)?.get_mut(slot as usize % CHUNK)
     }
+}
+
+/// Made on the heap: a chunk may be large.
+fn free_chunk<T>() -> Box<[Place<T>; CHUNK]> {
+    let places: Box<[Place<T>]> = (0..CHUNK).map(|_| Place::Free(NONE)).collect();
+    places.try_into().unwrap_or_else(|_| unreachable!("it is of a chunk's size"))
 }
 
 impl<T> Index<u32> for Slots<T> {

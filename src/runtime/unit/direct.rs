@@ -13,30 +13,38 @@ use crate::entity::{Entity, MessageTo, Mode};
 use crate::error::AskError;
 use crate::metrics::Lookup;
 
+const OF_THE_TYPE: &str = "the kind's entities are of the ask's type";
+
 impl Unit {
-    /// Runs an ask, or gives it back if it has to wait for something.
-    pub(crate) fn run_direct<E: Entity, M: MessageTo<E>>(
+    /// Whether an ask can be run at once, or has to wait for something.
+    pub(crate) fn is_ready<E: Entity, M: MessageTo<E>>(
         &mut self,
         now: Instant,
         target: &Target<E::Key>,
-        numbered: Option<&Numbered>,
-        message: M,
-    ) -> Result<Reply<M>, M> {
+    ) -> bool {
         self.now = now;
         let may_write = !M::Mode::WRITES || self.has_room();
         if self.primary.is_fenced() || !self.waiting.is_empty() || !may_write {
-            return Err(message);
+            return false;
         }
-        self.begin();
-        let kind = usize::from(target.kind);
-        let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
-        let entities: &mut Entities<E> =
-            entities.as_any().downcast_mut().expect("the kind's entities are of the ask's type");
+        let has_store = self.execution.has_store;
+        let entities = self.entities_of::<E>(target.kind);
         // Its answer would wait for the store, or its entity for being loaded.
-        let waits = execution.has_store && entities.is_write_through();
-        if waits || entities.look_up_if_away(&target.key) == Lookup::StoreHit {
-            return Err(message);
-        }
+        let waits = has_store && entities.is_write_through();
+        !waits && entities.look_up_if_away(&target.key) != Lookup::StoreHit
+    }
+
+    /// Runs an ask that is ready.
+    pub(crate) fn run_direct<E: Entity, M: MessageTo<E>>(
+        &mut self,
+        target: &Target<E::Key>,
+        numbered: Option<&Numbered>,
+        message: M,
+    ) -> Reply<M> {
+        self.begin();
+        let (entities, execution) =
+            (self.entities[usize::from(target.kind)].as_any(), &mut self.execution);
+        let entities: &mut Entities<E> = entities.downcast_mut().expect(OF_THE_TYPE);
         if let Some(numbered) = numbered {
             // Notes the floor. That a session is not open (any more) matters only to a retry, and
             // there will be none.
@@ -57,7 +65,12 @@ impl Unit {
         self.finish_batch();
         debug_assert!(self.primary.is_all_committed(), "with one copy, nothing waits for another");
         let outcome = answer.as_ref().map_or_else(AskError::outcome, |_| "ok");
-        self.metrics.answered(target.kind, outcome, std::time::Duration::ZERO);
-        Ok(answer)
+        self.metrics.answered_at_once(target.kind, outcome);
+        answer
+    }
+
+    fn entities_of<E: Entity>(&mut self, kind: u16) -> &mut Entities<E> {
+        let entities = self.entities[usize::from(kind)].as_any();
+        entities.downcast_mut().expect(OF_THE_TYPE)
     }
 }

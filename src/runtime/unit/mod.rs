@@ -12,6 +12,7 @@ mod storing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -71,7 +72,6 @@ pub(crate) struct Writing {
 }
 
 /// What a unit wants of the store.
-#[derive(Default)]
 pub(crate) struct Wanted {
     pub(crate) writing: Option<Writing>,
     pub(crate) load: Option<Load>,
@@ -106,8 +106,12 @@ pub(crate) struct Unit {
     effects: Vec<primary::Effect>,
     /// What the store is to write next.
     writing: Option<Writing>,
+    /// What the store is to read next.
+    load: Option<Load>,
     /// Asks answered since the lane last asked.
     answered: u32,
+    /// Their callers, to be woken.
+    wakers: Vec<Waker>,
     now: Instant,
     metrics: UnitMetrics,
 }
@@ -162,7 +166,9 @@ impl Unit {
             has_more_to_evict: false,
             effects: Vec::new(),
             writing: None,
+            load: None,
             answered: 0,
+            wakers: Vec::new(),
             now,
             metrics,
         }
@@ -199,8 +205,8 @@ impl Unit {
         }
     }
 
-    /// Performs what is due and runs what waited for room. Returns what the store is to do.
-    pub(crate) fn settle(&mut self) -> Wanted {
+    /// Performs what is due and runs what waited for room.
+    pub(crate) fn settle(&mut self) {
         let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
         if due.is_some_and(|due| due <= self.now) {
             self.step_write_behind(write_behind::Event::Tick);
@@ -217,8 +223,15 @@ impl Unit {
         if let Some(queue) = &self.write_behind {
             self.metrics.pending(queue);
         }
-        let load = self.loading.next_load(self.partition, self.now);
-        Wanted { writing: self.writing.take(), load }
+        if self.load.is_none() {
+            self.load = self.loading.next_load(self.partition, self.now);
+        }
+    }
+
+    /// What the store is to do now, if anything.
+    pub(crate) fn take_wanted(&mut self) -> Option<Wanted> {
+        let wants = self.writing.is_some() || self.load.is_some();
+        wants.then(|| Wanted { writing: self.writing.take(), load: self.load.take() })
     }
 
     /// When the unit wants to be woken.
@@ -240,6 +253,11 @@ impl Unit {
     /// How many asks were answered since the last call: as many more may be admitted.
     pub(crate) fn take_answered(&mut self) -> u32 {
         std::mem::take(&mut self.answered)
+    }
+
+    /// Moves to `wakers` whoever has an answer since the last call.
+    pub(crate) fn take_wakers(&mut self, wakers: &mut Vec<Waker>) {
+        wakers.append(&mut self.wakers);
     }
 
     /// Ends every ask that is still here. Nothing is served any more.
@@ -336,7 +354,8 @@ impl Unit {
                     match self.execution.held.remove(ticket.0 as usize) {
                         Held::Ask(ask) => {
                             self.answered += 1;
-                            self.count(&*ask, ask.release());
+                            let outcome = ask.release(&mut self.wakers);
+                            self.count(&*ask, outcome);
                         }
                         Held::Session(opened, state) => {
                             let _ = opened.send(state); // whoever asked may be gone
@@ -355,7 +374,8 @@ impl Unit {
 
     fn refuse(&mut self, ask: &dyn AnyAsk, refusal: Refusal) {
         self.answered += 1;
-        self.count(ask, ask.refuse(refusal));
+        let outcome = ask.refuse(refusal, &mut self.wakers);
+        self.count(ask, outcome);
     }
 
     /// Counts an ask that was answered here; whoever gave up has counted that.

@@ -47,6 +47,17 @@ enum State {
     Closed,
 }
 
+/// What is in the way of a new version of a value.
+enum Way {
+    /// Nothing newer.
+    Free {
+        was_there: bool,
+    },
+    Barred {
+        found: Version,
+    },
+}
+
 impl Database {
     pub(super) fn open(directory: &Path) -> Result<Database, Error> {
         fs::create_dir_all(directory)
@@ -74,7 +85,7 @@ impl Database {
         codec::encode_into(row, &mut bytes)
             .map_err(|error| Error::Refused { reason: error.to_string() })?;
         let mut changes = Changes::default();
-        changes.insert(GRID_KEY, seal(GRID_KEY, &[&bytes]));
+        changes.insert(GRID_KEY.to_vec(), seal(GRID_KEY, &[&bytes]));
         self.commit(changes)?;
         Ok(row.clone())
     }
@@ -89,7 +100,7 @@ impl Database {
             found.push(fence);
             if *epoch > fence {
                 let key = fence_key(*partition);
-                changes.insert(&key, seal(&key, &[&epoch.0.to_be_bytes()]));
+                changes.insert(key.to_vec(), seal(&key, &[&epoch.0.to_be_bytes()]));
             }
         }
         self.commit(changes)?;
@@ -128,9 +139,11 @@ impl Database {
             let (version, record) = self.read(Table::Rows, &at, &value)?;
             loaded.row = Some(Row { key: key.clone(), version, record: Some(record) });
         }
-        let at = Table::DeadLetters.key(partition, key);
-        if let Some(value) = self.get(&at)? {
-            loaded.dead_letter = Some(self.letter(&at, &value)?);
+        if self.opened()?.may_have_letters {
+            let at = Table::DeadLetters.key(partition, key);
+            if let Some(value) = self.get(&at)? {
+                loaded.dead_letter = Some(self.letter(&at, &value)?);
+            }
         }
         Ok(loaded)
     }
@@ -199,17 +212,21 @@ impl Database {
             return Ok(refused("the entity type's name is longer than 255 bytes"));
         }
         let key = Table::Rows.key(partition, &row.key);
-        if let Some(found) = self.replace(Table::Rows, &key, row.version, changes)? {
-            return Ok(RecordOutcome::Superseded { found });
-        }
+        let was_there = match self.make_way(Table::Rows, &key, row.version, changes)? {
+            Way::Barred { found } => return Ok(RecordOutcome::Superseded { found }),
+            Way::Free { was_there } => was_there,
+        };
         match &row.record {
-            Some(record) => put(Table::Rows, &key, row.version, record, changes),
-            None => changes.remove(&key),
+            Some(record) => put(Table::Rows, key, row.version, record, was_there, changes),
+            None => changes.replace(key, None, was_there),
         }
-        // Its dead letter is over, unless that is the newer one.
-        let letter_key = Table::DeadLetters.key(partition, &row.key);
-        if self.replace(Table::DeadLetters, &letter_key, row.version, changes)?.is_none() {
-            changes.remove(&letter_key);
+        if self.opened()?.may_have_letters {
+            // Its dead letter is over, unless that is the newer one.
+            let key = Table::DeadLetters.key(partition, &row.key);
+            let way = self.make_way(Table::DeadLetters, &key, row.version, changes)?;
+            if let Way::Free { was_there: true } = way {
+                changes.replace(key, None, true);
+            }
         }
         Ok(RecordOutcome::Stored)
     }
@@ -222,37 +239,39 @@ impl Database {
     ) -> Result<RecordOutcome, Error> {
         let key = Table::DeadLetters.key(partition, &letter.row.key);
         let version = letter.row.version;
-        if let Some(found) = self.replace(Table::DeadLetters, &key, version, changes)? {
-            return Ok(RecordOutcome::Superseded { found });
-        }
+        let was_there = match self.make_way(Table::DeadLetters, &key, version, changes)? {
+            Way::Barred { found } => return Ok(RecordOutcome::Superseded { found }),
+            Way::Free { was_there } => was_there,
+        };
+        self.opened()?.may_have_letters = true;
         let bytes = Letter {
             attempts: letter.attempts,
             parked_at_micros: letter.parked_at.as_micros(),
             reason: letter.reason.clone(),
             record: letter.row.record.clone(),
         };
-        put(Table::DeadLetters, &key, version, &bytes.write(), changes);
+        put(Table::DeadLetters, key, version, &bytes.write(), was_there, changes);
         Ok(RecordOutcome::Stored)
     }
 
-    /// Makes way for `version` of a value. Returns the version that is there if it is newer.
-    fn replace(
+    /// Makes way for `version` of a value, unless a newer one is there.
+    fn make_way(
         &mut self,
         table: Table,
         key: &[u8],
         version: Version,
         changes: &mut Changes,
-    ) -> Result<Option<Version>, Error> {
-        let Some(value) = self.get(key)? else { return Ok(None) };
+    ) -> Result<Way, Error> {
+        let Some(value) = self.get(key)? else { return Ok(Way::Free { was_there: false }) };
         let head = Head::read(key, &value)?;
         if head.version > version {
-            return Ok(Some(head.version));
+            return Ok(Way::Barred { found: head.version });
         }
         if let Content::Chunks(count) = head.content {
             // Removed first: what is put under the same keys afterwards stays.
-            (0..count).for_each(|n| changes.remove(&table.chunk_key(key, head.version, n)));
+            (0..count).for_each(|n| changes.remove(table.chunk_key(key, head.version, n)));
         }
-        Ok(None)
+        Ok(Way::Free { was_there: true })
     }
 
     fn read(&mut self, table: Table, key: &[u8], value: &[u8]) -> Result<(Version, Bytes), Error> {
@@ -310,10 +329,10 @@ impl Database {
         expect_room(&self.directory, changes.bytes())?;
         let open = self.opened()?;
         let mut commit = Commit { number: open.commit.number + 1, ..open.commit };
-        changes.insert(COMMIT_KEY, commit.write()); // it counts itself
+        changes.insert(COMMIT_KEY.to_vec(), commit.write()); // it counts itself
         let applied = changes.entries_after(&open.tree, commit.entries).and_then(|entries| {
             commit.entries = entries;
-            changes.insert(COMMIT_KEY, commit.write());
+            changes.insert(COMMIT_KEY.to_vec(), commit.write());
             open.tree.apply_batch(changes.into_batch())?;
             open.tree.flush()
         });
@@ -351,7 +370,7 @@ impl Database {
         sled_error(doing, error)
     }
 
-    fn opened(&mut self) -> Result<&Opened, Error> {
+    fn opened(&mut self) -> Result<&mut Opened, Error> {
         if let State::Distrusted = self.state {
             let opened = Opened::new(&self.directory).map_err(|error| match error {
                 // Not by another grid: the directory's own lock is held.
@@ -362,7 +381,7 @@ impl Database {
             });
             self.state = State::Open(opened?);
         }
-        match &self.state {
+        match &mut self.state {
             State::Open(open) => Ok(open),
             State::Failed(reason) => Err(Error::Unavailable { reason: reason.clone() }),
             State::Closed | State::Distrusted => Err(Error::Closed),
@@ -370,19 +389,29 @@ impl Database {
     }
 }
 
-fn put(table: Table, key: &[u8], version: Version, bytes: &[u8], changes: &mut Changes) {
-    if bytes.len() <= INLINE_MAX {
-        changes.insert(key, Head { version, content: Content::Inline(bytes) }.write(key));
-        return;
-    }
-    let mut count = 0;
-    for chunk in bytes.chunks(INLINE_MAX) {
-        let chunk_key = table.chunk_key(key, version, count);
-        let value = seal(&chunk_key, &[chunk]);
-        changes.insert(&chunk_key, value);
-        count += 1;
-    }
-    changes.insert(key, Head { version, content: Content::Chunks(count) }.write(key));
+/// Puts a value for which way was made.
+fn put(
+    table: Table,
+    key: Vec<u8>,
+    version: Version,
+    bytes: &[u8],
+    was_there: bool,
+    changes: &mut Changes,
+) {
+    let content = if bytes.len() <= INLINE_MAX {
+        Content::Inline(bytes)
+    } else {
+        let mut count = 0;
+        for chunk in bytes.chunks(INLINE_MAX) {
+            let chunk_key = table.chunk_key(&key, version, count);
+            let value = seal(&chunk_key, &[chunk]);
+            changes.insert(chunk_key, value);
+            count += 1;
+        }
+        Content::Chunks(count)
+    };
+    let value = Head { version, content }.write(&key);
+    changes.replace(key, Some(value), was_there);
 }
 
 fn lock(directory: &Path) -> Result<File, Error> {

@@ -41,10 +41,11 @@ pub(super) enum Table {
 }
 
 impl Table {
-    fn tag(self) -> u8 {
+    /// What every key of the table begins with.
+    pub(super) fn tag(self) -> [u8; 1] {
         match self {
-            Table::Rows => b'R',
-            Table::DeadLetters => b'D',
+            Table::Rows => [b'R'],
+            Table::DeadLetters => [b'D'],
         }
     }
 
@@ -57,7 +58,7 @@ impl Table {
 
     /// What every key of a partition begins with.
     pub(super) fn prefix(self, partition: PartitionId) -> Vec<u8> {
-        let mut prefix = vec![self.tag()];
+        let mut prefix = self.tag().to_vec();
         prefix.extend_from_slice(&partition.0.to_be_bytes());
         prefix
     }

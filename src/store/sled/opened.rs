@@ -12,7 +12,7 @@ use ::sled::{Db, Tree};
 
 use super::super::Error;
 use super::database::{expect_room, sled_error};
-use super::layout::{COMMIT_KEY, Commit, LAYOUT, LAYOUT_KEY, seal, unseal};
+use super::layout::{COMMIT_KEY, Commit, LAYOUT, LAYOUT_KEY, Table, seal, unseal};
 use super::unavailable;
 use super::witness::Witness;
 
@@ -38,6 +38,8 @@ pub(super) struct Opened {
     synced_blobs: BTreeSet<OsString>,
     pub(super) commit: Commit,
     pub(super) witness: Witness,
+    /// While no dead letter was ever here, none is looked for with each row.
+    pub(super) may_have_letters: bool,
 }
 
 impl Opened {
@@ -53,9 +55,12 @@ impl Opened {
         // Before anything is written: an empty database may be what is left of a damaged one.
         let witness = Witness::open(directory, commit)?;
         let (blobs, synced_blobs) = (path.join("blobs"), BTreeSet::new());
-        let mut open = Opened { _db: db, tree, file, blobs, synced_blobs, commit, witness };
+        let may_have_letters = false;
+        let mut open =
+            Opened { _db: db, tree, file, blobs, synced_blobs, commit, witness, may_have_letters };
         open.check_layout()?;
         let entries = open.count().map_err(|error| sled_error("read", error))?;
+        open.may_have_letters = open.has_letters().map_err(|error| sled_error("read", error))?;
         if stored.is_some() && entries != commit.entries {
             let what = format!("sled has {entries} of {} entries", commit.entries);
             return Err(Error::Corrupt { what });
@@ -70,6 +75,10 @@ impl Opened {
     /// Entries that are there: sled leaves out what it lost with a damaged part of its file.
     fn count(&self) -> ::sled::Result<u64> {
         self.tree.iter().keys().try_fold(0, |count, key| key.map(|_| count + 1))
+    }
+
+    fn has_letters(&self) -> ::sled::Result<bool> {
+        self.tree.scan_prefix(Table::DeadLetters.tag()).next().transpose().map(|it| it.is_some())
     }
 
     fn check_layout(&mut self) -> Result<(), Error> {
