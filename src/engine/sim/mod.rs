@@ -11,6 +11,7 @@
 mod check;
 mod client;
 mod deed;
+pub(super) mod grid;
 mod handlers;
 mod plan;
 pub(super) mod random;

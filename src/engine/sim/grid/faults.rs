@@ -1,0 +1,257 @@
+//! What goes wrong: the network, and processes that stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::super::random::Random;
+use super::node::Out;
+use super::parcel::Endpoint;
+use super::plan::Plan;
+use super::{Happening, Simulation};
+use crate::engine::table::{Member, Members};
+
+pub(super) struct Network {
+    delay_max: Duration,
+    loss_percent: u64,
+    twice_percent: u64,
+    /// Ways that are cut, in one direction.
+    cuts: BTreeSet<(usize, usize)>,
+    /// Ways on which everything takes longer.
+    clogged: BTreeMap<(usize, usize), Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Crash,
+    /// Crash, and start again at once.
+    Restart,
+    Pause,
+    CutOne,
+    CutOneWay,
+    Split,
+    Ring,
+    Clog,
+    HealNetwork,
+}
+
+impl Network {
+    pub(super) fn new(plan: &Plan) -> Network {
+        Network {
+            delay_max: plan.delay_max,
+            loss_percent: plan.loss_percent,
+            twice_percent: plan.twice_percent,
+            cuts: BTreeSet::new(),
+            clogged: BTreeMap::new(),
+        }
+    }
+
+    /// When a parcel arrives: once, twice, or never.
+    pub(super) fn carry(
+        &self,
+        from: Endpoint,
+        to: Endpoint,
+        may_come_twice: bool,
+        random: &mut Random,
+    ) -> Vec<Duration> {
+        let mut arrivals = Vec::new();
+        let way = match (from, to) {
+            (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
+            _ => None,
+        };
+        let is_cut = way.is_some_and(|way| self.cuts.contains(&way));
+        if is_cut || random.percent(self.loss_percent) {
+            return arrivals;
+        }
+        let more = way.and_then(|way| self.clogged.get(&way)).copied().unwrap_or_default();
+        let wait = |random: &mut Random| {
+            let most = (self.delay_max + more).as_micros() as u64;
+            Duration::from_micros(random.between(100, most.max(101)))
+        };
+        arrivals.push(wait(random));
+        if may_come_twice && random.percent(self.twice_percent) {
+            arrivals.push(wait(random) * 4);
+        }
+        arrivals
+    }
+
+    pub(super) fn is_open_both_ways(&self, one: usize, other: usize) -> bool {
+        !self.cuts.contains(&(one, other)) && !self.cuts.contains(&(other, one))
+    }
+
+    fn cut(&mut self, one: usize, other: usize) {
+        self.cuts.extend([(one, other), (other, one)]);
+    }
+
+    fn heal(&mut self) {
+        self.cuts.clear();
+        self.clogged.clear();
+    }
+}
+
+impl Simulation {
+    pub(super) fn fault(&mut self) {
+        if self.has_healed {
+            return;
+        }
+        let fault = self.draw_fault();
+        if let Some(fault) = fault {
+            self.note(|| format!("fault {fault:?}"));
+            self.make(fault);
+        }
+        let wait = self.plan.fault_every.mul_f64(self.random.between(20, 200) as f64 / 100.0);
+        self.after(wait, Happening::Fault);
+    }
+
+    fn draw_fault(&mut self) -> Option<Fault> {
+        let crash = [Fault::Crash, Fault::Restart, Fault::Restart];
+        let cut = [
+            Fault::CutOne,
+            Fault::CutOneWay,
+            Fault::CutOneWay,
+            Fault::Split,
+            Fault::Ring,
+            Fault::Clog,
+            Fault::HealNetwork,
+            Fault::HealNetwork,
+        ];
+        if self.random.percent(self.plan.crash_percent) {
+            return Some(self.random.pick(&crash));
+        }
+        if self.random.percent(self.plan.pause_percent) {
+            return Some(Fault::Pause);
+        }
+        self.random.percent(self.plan.cut_percent).then(|| self.random.pick(&cut))
+    }
+
+    fn make(&mut self, fault: Fault) {
+        let all = self.nodes.len();
+        let node = self.random.between(0, all as u64 - 1) as usize;
+        let other = (node + self.random.between(1, all as u64 - 1) as usize) % all;
+        let name = match fault {
+            Fault::Crash | Fault::Restart => {
+                if !self.may_crash(node) {
+                    return;
+                }
+                self.nodes[node].crash();
+                let is_quick = matches!(fault, Fault::Restart);
+                let wait = if is_quick { (5, 80) } else { (300, 4000) };
+                let wait = self.random.millis(wait.0, wait.1);
+                self.after(wait, Happening::Restart(node));
+                if is_quick { "restart" } else { "crash" }
+            }
+            Fault::Pause => {
+                if !self.nodes[node].is_running() {
+                    return;
+                }
+                self.nodes[node].pause();
+                let wait = self.random.millis(50, 3000);
+                self.after(wait, Happening::Resume(node));
+                "pause"
+            }
+            Fault::CutOne => {
+                self.network.cut(node, other);
+                "cut"
+            }
+            Fault::CutOneWay => {
+                self.network.cuts.insert((node, other));
+                "cut one way"
+            }
+            Fault::Split => {
+                let side: Vec<bool> = (0..all).map(|_| self.random.percent(50)).collect();
+                for one in 0..all {
+                    (0..all)
+                        .filter(|at| side[*at] != side[one])
+                        .for_each(|at| self.network.cut(one, at));
+                }
+                "split"
+            }
+            Fault::Ring => {
+                // Each sees its neighbours, and no two see the same.
+                for one in 0..all {
+                    for two in 0..all {
+                        let apart = (one + all - two) % all;
+                        if apart > 1 && apart < all - 1 {
+                            self.network.cut(one, two);
+                        }
+                    }
+                }
+                "ring"
+            }
+            Fault::Clog => {
+                let more = self.random.millis(50, 800);
+                self.network.clogged.insert((node, other), more);
+                "clog"
+            }
+            Fault::HealNetwork => {
+                self.network.heal();
+                "heal"
+            }
+        };
+        *self.summary.faults.entry(name).or_default() += 1;
+    }
+
+    /// A crash may take as many copies as it likes but the last one that has everything: that is
+    /// more than any promise covers.
+    fn may_crash(&self, node: usize) -> bool {
+        if self.nodes[node].is_crashed() {
+            return false;
+        }
+        let lives = |member: Member| {
+            let at = member.directory.0 as usize;
+            at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
+        };
+        self.consensus.table.rows().all(|(_, row)| match row.holders() {
+            None => true,
+            Some(holders) => holders_left(holders, lives),
+        })
+    }
+
+    pub(super) fn resume(&mut self, node: usize) {
+        if self.nodes[node].is_running() || self.nodes[node].is_crashed() {
+            return;
+        }
+        self.note(|| format!("{node} goes on"));
+        for (from, parcel) in self.nodes[node].resume() {
+            let to = Endpoint::Node(node);
+            self.after(Duration::from_micros(1), Happening::Deliver { from, to, parcel });
+        }
+    }
+
+    pub(super) fn restart(&mut self, node: usize) {
+        if !self.nodes[node].is_crashed() {
+            return;
+        }
+        self.nodes[node].restart(self.now);
+        let life = self.nodes[node].life();
+        self.note(|| format!("{node} starts again"));
+        let mut out = Out::default();
+        out.proposals.push(self.nodes[node].join());
+        self.send_all(node, out);
+        if self.consensus.leader == Some(node) {
+            // Its log is on its disk: it may lead on in the same term.
+            let now = self.now;
+            self.nodes[node].set_leader(true, now);
+            let delta = self.consensus.table.since(self.nodes[node].table.version());
+            let mut out = Out::default();
+            self.nodes[node].learn(now, &delta, &mut out);
+            self.send_all(node, out);
+        }
+        let wait = self.random.millis(1, 50);
+        self.after(wait, Happening::Tick { node, life });
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.has_healed = true;
+        self.note(|| "healed".to_owned());
+        self.network.heal();
+        (self.network.loss_percent, self.network.twice_percent) = (0, 0);
+        for node in 0..self.nodes.len() {
+            self.resume(node);
+            self.restart(node);
+        }
+    }
+}
+
+fn holders_left(holders: &Members, lives: impl Fn(Member) -> bool) -> bool {
+    holders.iter().any(lives)
+}
