@@ -29,8 +29,10 @@ struct Peer {
     /// Everything up to here was sent there.
     sent: Position,
     heard_at: Instant,
-    /// When something was last sent that should be answered.
+    /// When something was last sent.
     sent_at: Option<Instant>,
+    /// Since when it has acked nothing more of what it was sent.
+    waits_since: Option<Instant>,
     /// Since when it has lagged by nothing.
     level_since: Option<Instant>,
 }
@@ -142,6 +144,7 @@ impl Reign {
                 sent: Position::default(),
                 heard_at: now,
                 sent_at: None,
+                waits_since: None,
                 level_since: None,
             });
         }
@@ -304,7 +307,7 @@ impl Reign {
 impl Peer {
     fn holds(&mut self, last: Position) {
         if last > self.acked {
-            (self.acked, self.sent_at) = (last, None);
+            (self.acked, self.waits_since) = (last, None);
         }
         self.sent = self.sent.max(self.acked);
     }
@@ -344,8 +347,12 @@ impl Peer {
             }
             return;
         }
-        if self.sent > self.acked && is_due(self.sent_at, timing.send_again_after) {
-            self.sent = self.acked; // lost on the way, or the answer was
+        if self.sent > self.acked {
+            let since = *self.waits_since.get_or_insert(now);
+            if is_due(Some(since), timing.send_again_after) {
+                // Lost on the way, or the answer was.
+                (self.sent, self.waits_since) = (self.acked, None);
+            }
         }
         let Some(entries) = log.tail(self.sent, ENTRIES_MAX) else { return };
         if entries.is_empty() && !is_due(self.sent_at, timing.heartbeat) {
