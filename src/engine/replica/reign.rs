@@ -292,9 +292,10 @@ impl Reign {
                 if let Some((_, remove)) = most {
                     return Some(RowChange::Shrink { by, remove });
                 }
+                // From the proposal on each commit waits for it, too: so it must hold all before.
                 let is_level = |member: &Member| {
-                    let peer = self.peers.get(member);
-                    let since = peer.filter(|peer| peer.has_joined)?.level_since?;
+                    let holds_all = |peer: &&Peer| peer.has_joined && peer.acked >= self.committed;
+                    let since = self.peers.get(member).filter(holds_all)?.level_since?;
                     (now.saturating_since(since) >= timing.rejoin_after).then_some(())
                 };
                 let add = self.row.catching_up.iter().find(|member| is_level(member).is_some())?;
