@@ -213,6 +213,12 @@ fn choose_primary(
     if !holders().all(|holder| table.is_dead(holder)) {
         return None; // it is waited for
     }
+    // Whom the last primary removed without knowing it has all that was acknowledged.
+    let leaving = || row.leaving().into_iter().flat_map(Members::iter);
+    let best = leaving().filter(|holder| is_able(*holder)).max_by_key(|it| (held(*it), *it));
+    if best.is_some() || !leaving().all(|holder| table.is_dead(holder)) {
+        return best;
+    }
     let up = table
         .nodes()
         .iter()

@@ -155,7 +155,7 @@ impl Steps<'_> {
         target: &[usize],
         primary: Option<usize>,
     ) {
-        let Reign::Active { primary: now, in_sync, next: None } = &row.reign else { return };
+        let Reign::Active { primary: now, in_sync, next: None, .. } = &row.reign else { return };
         if self.bring_up(partition, row, target) {
             return;
         }
@@ -190,7 +190,10 @@ impl Steps<'_> {
         let mut has_begun = false;
         for seat in target {
             let member = self.problem.seats[*seat].member;
-            if row.names(member) || !self.table.is_up(member) || !self.has_room(member.directory) {
+            if row.holds_or_awaits(member)
+                || !self.table.is_up(member)
+                || !self.has_room(member.directory)
+            {
                 continue;
             }
             self.take_part(member.directory);

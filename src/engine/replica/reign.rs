@@ -277,10 +277,12 @@ impl Reign {
                 if others().any(|member| is_up(member) && !has_all(member)) && !is_late {
                     return None;
                 }
-                let joined = others().filter(|member| has_all(*member)).chain([by]).collect();
+                let joined = others().filter(|member| is_up(*member) && has_all(*member));
+                let joined = joined.chain([by]).collect();
                 Some(RowChange::Activate { by, joined })
             }
             RowReign::Active { next: Some(_), .. } => None,
+            RowReign::Active { leaving, .. } if leaving.len() > 0 => Some(RowChange::Settle { by }),
             RowReign::Active { in_sync, .. } => {
                 let silent = |member: &Member| {
                     let peer = self.peers.get(member)?;

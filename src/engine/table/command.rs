@@ -51,6 +51,8 @@ pub(crate) enum RowChange {
     Shrink { by: Member, remove: Member },
     /// The primary takes one in that has acked everything.
     Grow { by: Member, add: Member },
+    /// The primary knows whom it has removed, and goes on without them.
+    Settle { by: Member },
     /// Prepares a hand-over.
     Arm { next: Member },
     /// The armed member serves the next epoch already.

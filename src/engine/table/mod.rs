@@ -270,6 +270,7 @@ impl PartitionTable {
             }
             RowChange::Shrink { .. }
             | RowChange::Grow { .. }
+            | RowChange::Settle { .. }
             | RowChange::Arm { .. }
             | RowChange::TakeOver { .. } => self.change_active(&mut row, change)?,
         }
@@ -280,11 +281,15 @@ impl PartitionTable {
         self.expect_able(member)?;
         let is_armed = matches!(row.reign, Reign::Active { next: Some(_), .. });
         let mut candidates = row.holders().cloned().unwrap_or_default();
+        let mut leaving = row.leaving().cloned().unwrap_or_default();
         if !candidates.contains(member) {
-            // From a disk, or from the store: only when no memory is left that could be waited for.
-            if candidates.iter().any(|candidate| !self.is_dead(candidate)) {
+            // One that was removed without the last primary's knowledge; or, from a disk or the
+            // store, any: only when no better memory is left that could be waited for.
+            let may_live = |members: &Members| members.iter().any(|it| !self.is_dead(it));
+            if may_live(&candidates) || (!leaving.contains(member) && may_live(&leaving)) {
                 return Err(Refusal::CopyLeft);
             }
+            leaving.remove(member);
             candidates.insert(member);
         }
         // An armed row's next epoch may be served already.
@@ -292,12 +297,12 @@ impl PartitionTable {
         if let Some(earlier) = row.catching_up.of(member.directory) {
             row.catching_up.remove(earlier);
         }
-        row.reign = Reign::Preparing { primary: member, candidates };
+        row.reign = Reign::Preparing { primary: member, candidates, leaving };
         Ok(())
     }
 
     fn activate(&self, row: &mut Row, by: Member, joined: &Members) -> Result<(), Refusal> {
-        let Reign::Preparing { primary, candidates } = &row.reign else {
+        let Reign::Preparing { primary, candidates, .. } = &row.reign else {
             return Err(Refusal::WrongReign);
         };
         if by != *primary {
@@ -309,13 +314,14 @@ impl PartitionTable {
         if joined.iter().any(|member| self.is_dead(member)) {
             return Err(Refusal::Dead);
         }
-        row.reign = Reign::Active { primary: by, in_sync: joined.clone(), next: None };
+        let (in_sync, leaving) = (joined.clone(), Members::default());
+        row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())
     }
 
     fn catch_up(&self, row: &mut Row, member: Member) -> Result<(), Refusal> {
         self.expect_able(member)?;
-        if row.names(member) {
+        if row.holds_or_awaits(member) {
             return Err(Refusal::AlreadyNamed);
         }
         if row.catching_up.len() >= CATCHING_UP_MAX {
@@ -326,7 +332,7 @@ impl PartitionTable {
     }
 
     fn change_active(&self, row: &mut Row, change: &RowChange) -> Result<(), Refusal> {
-        let Reign::Active { primary, in_sync, next } = &mut row.reign else {
+        let Reign::Active { primary, in_sync, leaving, next } = &mut row.reign else {
             return Err(Refusal::WrongReign);
         };
         match change {
@@ -338,6 +344,7 @@ impl PartitionTable {
                 if in_sync.iter().all(|left| self.is_dead(left)) {
                     return Err(Refusal::LastCopy);
                 }
+                leaving.insert(*remove);
             }
             RowChange::Grow { by, add } => {
                 self.expect_primary(*by, *primary, *next)?;
@@ -347,7 +354,15 @@ impl PartitionTable {
                 if !row.catching_up.remove(*add) {
                     return Err(Refusal::NotCatchingUp);
                 }
+                leaving.remove(*add);
                 in_sync.insert(*add);
+            }
+            RowChange::Settle { by } => {
+                self.expect_primary(*by, *primary, *next)?;
+                if leaving.len() == 0 {
+                    return Err(Refusal::AlreadySo);
+                }
+                *leaving = Members::default();
             }
             RowChange::Arm { next: member } => {
                 self.expect_able(*member)?;

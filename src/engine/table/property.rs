@@ -82,7 +82,7 @@ impl World {
         let holder = if holders.is_empty() { any } else { self.random.pick(&holders) };
         let caught_up = row.catching_up.iter().next().unwrap_or(any);
         let likely = if self.random.percent(80) { holder } else { any };
-        match self.random.between(0, 9) {
+        match self.random.between(0, 10) {
             0..=1 => RowChange::Promote(likely),
             2..=3 => {
                 let kept = holders.into_iter().filter(|_| self.random.percent(80));
@@ -96,6 +96,7 @@ impl World {
                 Reign::Active { next: Some(next), .. } => RowChange::TakeOver { by: next },
                 _ => RowChange::TakeOver { by: likely },
             },
+            9 => RowChange::Settle { by },
             _ => RowChange::GiveUp(caught_up),
         }
     }
@@ -151,8 +152,8 @@ fn check_table(table: &PartitionTable) {
         let holders: Vec<Member> = row.holders().into_iter().flat_map(Members::iter).collect();
         match &row.reign {
             Reign::Unborn => assert_eq!(row.epoch, Epoch(0)),
-            Reign::Preparing { primary, candidates } => assert!(candidates.contains(*primary)),
-            Reign::Active { primary, in_sync, next } => {
+            Reign::Preparing { primary, candidates, .. } => assert!(candidates.contains(*primary)),
+            Reign::Active { primary, in_sync, next, .. } => {
                 assert!(in_sync.contains(*primary), "{partition}: {row:?}");
                 assert!(next.is_none_or(|next| next != *primary && in_sync.contains(next)));
                 let directories: BTreeSet<DirectoryId> =

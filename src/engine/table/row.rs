@@ -30,12 +30,18 @@ pub(crate) enum Reign {
         /// The last in-sync set, or what was left of it to choose from. A place is never lost: what
         /// is proven dead has lost its memory, and may have a disk.
         candidates: Members,
+        /// Whom the last primary had removed, as far as it never said that it knew.
+        leaving: Members,
     },
     /// The primary serves.
     Active {
         primary: Member,
         /// Whose acks a commit waits for; the primary is one of them.
         in_sync: Members,
+        /// Members that were removed, until the primary says that it knows. Before, it has told
+        /// nobody anything that these do not hold, and it may be dead already: its last word, to
+        /// remove them, must not outlive it and leave nobody.
+        leaving: Members,
         /// Armed: who takes over, by its own word. Then nothing else changes in this epoch.
         next: Option<Member>,
     },
@@ -59,11 +65,23 @@ impl Row {
         }
     }
 
+    /// Who may hold everything, though it was removed.
+    pub(crate) fn leaving(&self) -> Option<&Members> {
+        match &self.reign {
+            Reign::Unborn => None,
+            Reign::Preparing { leaving, .. } | Reign::Active { leaving, .. } => Some(leaving),
+        }
+    }
+
+    /// Whether any life of this member's directory holds the partition, or is to.
+    pub(crate) fn holds_or_awaits(&self, member: Member) -> bool {
+        let is_named = |members: &Members| members.of(member.directory).is_some();
+        self.holders().is_some_and(is_named) || is_named(&self.catching_up)
+    }
+
     /// Whether the row names any life of this member's directory.
     pub(crate) fn names(&self, member: Member) -> bool {
         let is_named = |members: &Members| members.of(member.directory).is_some();
-        self.holders().is_some_and(is_named)
-            || is_named(&self.catching_up)
-            || self.primary().is_some_and(|primary| primary.directory == member.directory)
+        self.holds_or_awaits(member) || self.leaving().is_some_and(is_named)
     }
 }

@@ -14,7 +14,7 @@ impl Simulation {
     }
 
     fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {
-        let Reign::Active { primary, in_sync, next: None } = &row.reign else {
+        let Reign::Active { primary, in_sync, next: None, .. } = &row.reign else {
             return Some("is not served".to_owned());
         };
         let node = |member: Member| &self.nodes[member.directory.0 as usize];
