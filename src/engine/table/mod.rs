@@ -294,6 +294,7 @@ impl PartitionTable {
         }
         // An armed row's next epoch may be served already.
         row.epoch = Epoch(row.epoch.0 + 1 + u64::from(is_armed));
+        leaving.forget_dead(|member| self.is_dead(member));
         if let Some(earlier) = row.catching_up.of(member.directory) {
             row.catching_up.remove(earlier);
         }
@@ -302,7 +303,7 @@ impl PartitionTable {
     }
 
     fn activate(&self, row: &mut Row, by: Member, joined: &Members) -> Result<(), Refusal> {
-        let Reign::Preparing { primary, candidates, .. } = &row.reign else {
+        let Reign::Preparing { primary, candidates, leaving } = &row.reign else {
             return Err(Refusal::WrongReign);
         };
         if by != *primary {
@@ -314,7 +315,8 @@ impl PartitionTable {
         if joined.iter().any(|member| self.is_dead(member)) {
             return Err(Refusal::Dead);
         }
-        let (in_sync, leaving) = (joined.clone(), Members::default());
+        let dropped = candidates.iter().filter(|candidate| !joined.contains(*candidate));
+        let (in_sync, leaving) = (joined.clone(), leaving.iter().chain(dropped).collect());
         row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())
     }

@@ -122,7 +122,20 @@ impl Simulation {
             let leader = self.random.pick(&able);
             self.lead(leader);
         }
+        self.catch_up_leader();
         self.after(Duration::from_millis(100), Happening::Elect);
+    }
+
+    /// Its log goes on while it is stopped.
+    fn catch_up_leader(&mut self) {
+        if let Some(leader) =
+            self.consensus.leader.filter(|leader| self.nodes[*leader].is_running())
+        {
+            let known = self.nodes[leader].table.version();
+            if known < self.consensus.table.version() {
+                self.publish(known);
+            }
+        }
     }
 
     fn lead(&mut self, leader: usize) {

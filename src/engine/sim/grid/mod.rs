@@ -162,7 +162,10 @@ impl Simulation {
                 look_at = self.now + Duration::from_millis(100);
                 match self.unrest() {
                     None if self.is_all_asked() => break,
-                    Some(what) if self.now >= end => return Err(format!("no rest: {what}")),
+                    Some(what) if self.now >= end => {
+                        let rows: Vec<_> = self.consensus.table.rows().collect();
+                        return Err(format!("no rest: {what}, of {rows:?}"));
+                    }
                     None if self.now >= end => return Err("no rest: asks go on".to_owned()),
                     _ => (),
                 }
