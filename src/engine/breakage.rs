@@ -40,6 +40,8 @@ pub(crate) enum Breakage {
     AnsweredBeforeCommit,
     /// Reads do not.
     ReadBeforeCommit,
+    /// Who is removed from the in-sync set, or not taken into it, is forgotten at once.
+    RemovedAtOnce,
 }
 
 impl Breakage {
@@ -61,6 +63,7 @@ impl Breakage {
         Breakage::ActivatedAlone,
         Breakage::AnsweredBeforeCommit,
         Breakage::ReadBeforeCommit,
+        Breakage::RemovedAtOnce,
     ];
 }
 

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use super::breakage::{Breakage, is_broken};
 use super::id::{PartitionId, Position};
 use super::instant::Instant;
 use super::placement::{Pace, Step, plan};
@@ -205,6 +206,13 @@ fn choose_primary(
         let report = view.reports.get(&member).and_then(|report| report.get(&partition));
         report.copied().unwrap_or_default()
     };
+    if is_broken(Breakage::PromotedOutOfSync) {
+        let up = table
+            .nodes()
+            .iter()
+            .map(|(directory, node)| Member { directory: *directory, generation: node.generation });
+        return up.filter(|member| is_able(*member)).max();
+    }
     let holders = || row.holders().into_iter().flat_map(Members::iter);
     let best = holders().filter(|holder| is_able(*holder)).max_by_key(|it| (held(*it), *it));
     if best.is_some() {

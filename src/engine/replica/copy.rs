@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::log::{Entry, Log};
 use super::message::Message;
 use super::reign::Reign;
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
 use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChange};
@@ -250,7 +251,8 @@ impl<R: Clone> Copy<R> {
     fn follow<S>(&mut self, from: Member, message: Message<R, S>, effects: &mut Vec<Effect<R, S>>) {
         let epoch = message.epoch();
         let reply = |message| Effect::Send { to: from, message };
-        if epoch < self.joined || (epoch == self.joined && self.reign.is_some()) {
+        let is_old = epoch < self.joined && !is_broken(Breakage::NoFence);
+        if is_old || (epoch <= self.joined && self.reign.is_some()) {
             effects.push(reply(Message::Newer { epoch: self.joined }));
             return;
         }

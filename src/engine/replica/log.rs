@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 use std::collections::VecDeque;
 
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
 
 /// Where an epoch began: its first record comes right after `after`.
@@ -138,6 +139,10 @@ impl<R: Clone> Log<R> {
     /// # Errors
     /// [`Parted`] if what is not the primary's is in the copy already, or may be.
     pub(crate) fn join(&mut self, starts: &[Start]) -> Result<(), Parted> {
+        if is_broken(Breakage::AckedWithoutJoin) {
+            self.starts = starts.to_vec();
+            return Ok(());
+        }
         let common = self.common(starts).filter(|common| *common >= self.folded).ok_or(Parted)?;
         let keep = self.entries.partition_point(|entry| entry.position <= common);
         self.entries.truncate(keep);

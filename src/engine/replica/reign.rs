@@ -12,7 +12,8 @@ use std::time::Duration;
 use super::log::Log;
 use super::message::Message;
 use super::{Effect, Timing};
-use crate::engine::id::{Epoch, Position};
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChange};
 
@@ -157,11 +158,19 @@ impl Reign {
 
     /// Whose acks a commit waits for, this copy's own apart.
     pub(super) fn ack_set(&self) -> Members {
-        let proposed = self.proposal.as_ref().and_then(|proposal| match &proposal.change {
-            RowChange::Grow { add, .. } => Some(*add),
+        let proposed = self.proposal.as_ref().map(|proposal| &proposal.change);
+        let added = match proposed {
+            Some(RowChange::Grow { add, .. }) if !is_broken(Breakage::PendingIgnored) => Some(*add),
             _ => None,
-        });
-        self.members().chain(proposed).filter(|member| *member != self.me).collect()
+        };
+        let dropped = match proposed {
+            Some(RowChange::Shrink { remove, .. }) if is_broken(Breakage::DroppedBeforeCommit) => {
+                Some(*remove)
+            }
+            _ => None,
+        };
+        let counts = |member: &Member| *member != self.me && Some(*member) != dropped;
+        self.members().chain(added).filter(counts).collect()
     }
 
     /// Takes in what a copy says.
@@ -177,6 +186,9 @@ impl Reign {
             message if message.epoch() != self.epoch => return,
             Message::Joined { last, .. } => {
                 if !peer.has_joined || peer.needs_copy {
+                    if peer.needs_copy && is_broken(Breakage::SnapshotWithoutTail) {
+                        peer.acked = Position { epoch: self.epoch, seq: Seq(u64::MAX) };
+                    }
                     (peer.has_joined, peer.needs_copy) = (true, false);
                     peer.sent = *last;
                 }
@@ -200,6 +212,7 @@ impl Reign {
             _ => Position::default(),
         };
         let held_by_all = self.ack_set().iter().map(held).min().unwrap_or(last).min(last);
+        let held_by_all = if is_broken(Breakage::AckBeforeBackups) { last } else { held_by_all };
         let has_moved = held_by_all > self.committed;
         self.committed = self.committed.max(held_by_all);
         has_moved
@@ -269,6 +282,9 @@ impl Reign {
                     return None;
                 }
                 let has_all = |member: Member| {
+                    if is_broken(Breakage::ActivatedAlone) {
+                        return true;
+                    }
                     let peer = self.peers.get(&member);
                     peer.is_some_and(|peer| peer.has_joined && peer.acked >= log.last())
                 };
@@ -296,7 +312,10 @@ impl Reign {
                 }
                 // From the proposal on each commit waits for it, too: so it must hold all before.
                 let is_level = |member: &Member| {
-                    let holds_all = |peer: &&Peer| peer.has_joined && peer.acked >= self.committed;
+                    let holds_all = |peer: &&Peer| {
+                        let has_all = peer.acked >= self.committed;
+                        peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
+                    };
                     let since = self.peers.get(member).filter(holds_all)?.level_since?;
                     (now.saturating_since(since) >= timing.rejoin_after).then_some(())
                 };

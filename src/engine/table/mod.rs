@@ -21,6 +21,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 
+use super::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId};
 
 pub(crate) use command::{At, Command, Join, Refusal, RowChange};
@@ -246,7 +247,8 @@ impl PartitionTable {
         version: TableVersion,
     ) -> Result<(), Refusal> {
         let row = self.row(at.partition).ok_or(Refusal::UnknownPartition)?;
-        if (row.epoch, row.version) != (at.epoch, at.version) {
+        let is_seen = (row.epoch, row.version) == (at.epoch, at.version);
+        if !is_seen && !is_broken(Breakage::NoRowVersion) {
             return Err(Refusal::Stale { epoch: row.epoch, version: row.version });
         }
         let mut row = self.changed(row, change)?;
@@ -282,6 +284,12 @@ impl PartitionTable {
         let is_armed = matches!(row.reign, Reign::Active { next: Some(_), .. });
         let mut candidates = row.holders().cloned().unwrap_or_default();
         let mut leaving = row.leaving().cloned().unwrap_or_default();
+        if is_broken(Breakage::NoCandidates) && candidates.contains(member) {
+            (candidates, leaving) = (Members::one(member), Members::default());
+        }
+        if is_broken(Breakage::PromotedOutOfSync) {
+            candidates.insert(member);
+        }
         if !candidates.contains(member) {
             // One that was removed without the last primary's knowledge; or, from a disk or the
             // store, any: only when no better memory is left that could be waited for.
@@ -317,6 +325,7 @@ impl PartitionTable {
         }
         let dropped = candidates.iter().filter(|candidate| !joined.contains(*candidate));
         let (in_sync, leaving) = (joined.clone(), leaving.iter().chain(dropped).collect());
+        let leaving = if is_broken(Breakage::RemovedAtOnce) { Members::default() } else { leaving };
         row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())
     }
@@ -346,7 +355,9 @@ impl PartitionTable {
                 if in_sync.iter().all(|left| self.is_dead(left)) {
                     return Err(Refusal::LastCopy);
                 }
-                leaving.insert(*remove);
+                if !is_broken(Breakage::RemovedAtOnce) {
+                    leaving.insert(*remove);
+                }
             }
             RowChange::Grow { by, add } => {
                 self.expect_primary(*by, *primary, *next)?;

@@ -22,6 +22,7 @@ mod tests;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use client::Client;
@@ -107,8 +108,13 @@ pub(crate) struct Simulation {
 /// # Errors
 /// The first thing that must not be.
 pub(crate) fn run(seed: u64, trace: Option<Box<dyn FnMut(&str)>>) -> Result<Summary, Failure> {
-    let mut simulation = Simulation::new(seed, trace);
-    let result = simulation.run();
+    let work = || Simulation::new(seed, trace).run();
+    // An engine that finds itself broken panics here.
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    });
     result.map_err(|what| Failure { seed, what })
 }
 
