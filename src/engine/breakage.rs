@@ -34,8 +34,6 @@ pub(crate) enum Breakage {
     LeaseNotChecked,
     /// A copy that was sent whole counts as having everything.
     SnapshotWithoutTail,
-    /// A new primary activates before those that it keeps have joined.
-    ActivatedAlone,
     /// Answers do not wait for the commit.
     AnsweredBeforeCommit,
     /// Reads do not.
@@ -60,7 +58,6 @@ impl Breakage {
         Breakage::LeaseNotWaited,
         Breakage::LeaseNotChecked,
         Breakage::SnapshotWithoutTail,
-        Breakage::ActivatedAlone,
         Breakage::AnsweredBeforeCommit,
         Breakage::ReadBeforeCommit,
         Breakage::RemovedAtOnce,

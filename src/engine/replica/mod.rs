@@ -13,4 +13,6 @@ mod reign;
 #[cfg(any(test, feature = "testkit"))]
 pub(crate) use copy::{Copy, Effect, Timing};
 #[cfg(any(test, feature = "testkit"))]
+pub(crate) use log::Entry;
+#[cfg(any(test, feature = "testkit"))]
 pub(crate) use message::Message;

@@ -282,9 +282,6 @@ impl Reign {
                     return None;
                 }
                 let has_all = |member: Member| {
-                    if is_broken(Breakage::ActivatedAlone) {
-                        return true;
-                    }
                     let peer = self.peers.get(&member);
                     peer.is_some_and(|peer| peer.has_joined && peer.acked >= log.last())
                 };

@@ -1,6 +1,7 @@
 //! Stands in for the controller's log: what is proposed to its leader comes into it, sooner or
 //! later, once or twice, or not at all; and the leader changes.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::faults::Network;
@@ -8,8 +9,9 @@ use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
 use super::{Happening, Simulation};
+use crate::engine::id::PartitionId;
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, PartitionTable, RowChange, TableVersion};
+use crate::engine::table::{Command, Members, PartitionTable, Reign, RowChange, TableVersion};
 
 pub(super) struct Consensus {
     /// What is committed.
@@ -19,12 +21,15 @@ pub(super) struct Consensus {
     lost_at: Option<Instant>,
     voters: usize,
     pub(super) promotions: u64,
+    /// Who holds what was acknowledged: the in-sync set of the last primary that was active.
+    pub(super) acknowledged_by: BTreeMap<PartitionId, Members>,
 }
 
 impl Consensus {
     pub(super) fn new(plan: &Plan) -> Consensus {
         let table = PartitionTable::new(plan.partitions, plan.copies);
-        Consensus { table, leader: None, lost_at: None, voters: plan.voters, promotions: 0 }
+        let (voters, acknowledged_by) = (plan.voters, BTreeMap::new());
+        Consensus { table, leader: None, lost_at: None, voters, promotions: 0, acknowledged_by }
     }
 
     /// Whether a voter hears, and is heard by, a majority.
@@ -52,8 +57,8 @@ impl Simulation {
                     return; // it comes to nothing
                 }
                 let wait = self.random.millis(2, 25);
-                if self.random.percent(5) {
-                    let later = wait + self.random.millis(1, 300);
+                if self.random.percent(10) {
+                    let later = wait + self.random.millis(1, 1500);
                     self.after(later, Happening::Commit(commands.clone()));
                 }
                 self.after(wait, Happening::Commit(commands));
@@ -77,6 +82,12 @@ impl Simulation {
         };
         let promotions = commands.iter().enumerate().filter(|it| is_promotion(*it)).count();
         self.consensus.promotions += promotions as u64;
+        for partition in &applied.rows {
+            let reign = self.consensus.table.row(*partition).map(|row| &row.reign);
+            if let Some(Reign::Active { in_sync, .. }) = reign {
+                self.consensus.acknowledged_by.insert(*partition, in_sync.clone());
+            }
+        }
         if self.consensus.table.version() > before {
             self.publish(before);
         }

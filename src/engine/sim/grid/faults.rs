@@ -8,7 +8,8 @@ use super::node::Out;
 use super::parcel::Endpoint;
 use super::plan::Plan;
 use super::{Happening, Simulation};
-use crate::engine::table::{Member, Members};
+use crate::engine::id::PartitionId;
+use crate::engine::table::Member;
 
 pub(super) struct Network {
     delay_max: Duration,
@@ -26,6 +27,8 @@ pub(super) enum Fault {
     /// Crash, and start again at once.
     Restart,
     Pause,
+    /// A primary and all others hear nothing of each other, though clients reach all.
+    Isolate,
     CutOne,
     CutOneWay,
     Split,
@@ -105,6 +108,9 @@ impl Simulation {
     fn draw_fault(&mut self) -> Option<Fault> {
         let crash = [Fault::Crash, Fault::Restart, Fault::Restart];
         let cut = [
+            Fault::Isolate,
+            Fault::Isolate,
+            Fault::Isolate,
             Fault::CutOne,
             Fault::CutOneWay,
             Fault::CutOneWay,
@@ -125,7 +131,15 @@ impl Simulation {
 
     fn make(&mut self, fault: Fault) {
         let all = self.nodes.len();
-        let node = self.random.between(0, all as u64 - 1) as usize;
+        let mut node = self.random.between(0, all as u64 - 1) as usize;
+        // Half of the time it is a primary.
+        let partitions = u64::from(self.plan.partitions);
+        let partition = PartitionId(self.random.between(0, partitions - 1) as u16);
+        let primary = self.consensus.table.row(partition).and_then(|row| row.primary());
+        let is_aimed = self.random.percent(50) || matches!(fault, Fault::Isolate);
+        if let Some(primary) = primary.filter(|_| is_aimed) {
+            node = primary.directory.0 as usize;
+        }
         let other = (node + self.random.between(1, all as u64 - 1) as usize) % all;
         let name = match fault {
             Fault::Crash | Fault::Restart => {
@@ -147,6 +161,10 @@ impl Simulation {
                 let wait = self.random.millis(50, 3000);
                 self.after(wait, Happening::Resume(node));
                 "pause"
+            }
+            Fault::Isolate => {
+                (0..all).filter(|at| *at != node).for_each(|at| self.network.cut(node, at));
+                "isolate"
             }
             Fault::CutOne => {
                 self.network.cut(node, other);
@@ -200,10 +218,7 @@ impl Simulation {
             let at = member.directory.0 as usize;
             at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
         };
-        self.consensus.table.rows().all(|(_, row)| match row.holders() {
-            None => true,
-            Some(holders) => holders_left(holders, lives),
-        })
+        self.consensus.acknowledged_by.values().all(|holders| holders.iter().any(lives))
     }
 
     pub(super) fn resume(&mut self, node: usize) {
@@ -250,8 +265,4 @@ impl Simulation {
             self.restart(node);
         }
     }
-}
-
-fn holders_left(holders: &Members, lives: impl Fn(Member) -> bool) -> bool {
-    holders.iter().any(lives)
 }

@@ -1,8 +1,8 @@
 //! What the clients were told, and whether it can be.
 //!
-//! Replies carry the version of what they saw, which orders them: replayed in that order on one
-//! register after another, each must have found what the one before it left, and no order may go
-//! against time. A write of which nobody can tell is settled by who finds its value.
+//! Replies carry the version of what they saw, which orders those of one register: replayed in that
+//! order, each must have found what the one before it left, and no order may go against time. A
+//! write of which nobody can tell is settled by who finds its value.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -34,6 +34,10 @@ struct Answered<'a> {
 }
 
 impl Done {
+    fn register(&self) -> (PartitionId, Key) {
+        (self.partition, self.ask.key())
+    }
+
     pub(super) fn is_returned(&self) -> bool {
         matches!(self.told, Told::Done { .. })
     }
@@ -51,13 +55,13 @@ impl Done {
 /// # Errors
 /// What cannot be.
 pub(super) fn check(history: &[Done]) -> Result<(), String> {
-    let partitions: BTreeSet<PartitionId> = history.iter().map(|done| done.partition).collect();
-    partitions.into_iter().try_for_each(|partition| check_partition(history, partition))
+    let registers: BTreeSet<(PartitionId, Key)> = history.iter().map(Done::register).collect();
+    registers.into_iter().try_for_each(|register| check_register(history, register))
 }
 
-fn check_partition(history: &[Done], partition: PartitionId) -> Result<(), String> {
-    let of_partition = || history.iter().filter(|done| done.partition == partition);
-    let mut answered: Vec<Answered<'_>> = of_partition()
+fn check_register(history: &[Done], register: (PartitionId, Key)) -> Result<(), String> {
+    let of_register = || history.iter().filter(|done| done.register() == register);
+    let mut answered: Vec<Answered<'_>> = of_register()
         .filter_map(|done| match done.told {
             Told::Done { at, found, version } => Some(Answered { done, at, found, version }),
             Told::Unknown => None,
@@ -67,10 +71,10 @@ fn check_partition(history: &[Done], partition: PartitionId) -> Result<(), Strin
     check_versions(&answered)?;
     check_time(&answered)?;
     // Writes that may have been done, by what they wrote: each value is written once.
-    let open: BTreeMap<(Key, Value), &Done> = of_partition()
+    let open: BTreeMap<Value, &Done> = of_register()
         .filter(|done| !done.is_returned())
         .filter_map(|done| match done.ask {
-            Ask::Write(key, value) | Ask::Swap(key, _, value) => Some(((key, value), done)),
+            Ask::Write(_, value) | Ask::Swap(_, _, value) => Some((value, done)),
             Ask::Read(_) => None,
         })
         .collect();
@@ -119,27 +123,22 @@ fn check_time(answered: &[Answered<'_>]) -> Result<(), String> {
     Ok(())
 }
 
-fn replay(
-    answered: &[Answered<'_>],
-    mut open: BTreeMap<(Key, Value), &Done>,
-) -> Result<(), String> {
-    let mut registers: BTreeMap<Key, Value> = BTreeMap::new();
+fn replay(answered: &[Answered<'_>], mut open: BTreeMap<Value, &Done>) -> Result<(), String> {
+    let mut value = 0;
     for it in answered {
-        let key = it.done.ask.key();
-        let value = registers.entry(key).or_default();
-        if it.found != *value {
+        if it.found != value {
             // A write of which nobody was told has been done in between.
-            let written = open.remove(&(key, it.found)).filter(|by| by.began_at <= it.at);
+            let written = open.remove(&it.found).filter(|by| by.began_at <= it.at);
             if written.is_none() {
                 return Err(format!(
                     "{:?} found {} in version {}, and not {value}",
                     it.done, it.found, it.version
                 ));
             }
-            *value = it.found;
+            value = it.found;
         }
         if let Some(written) = it.done.writes(it.found) {
-            *value = written;
+            value = written;
         }
     }
     Ok(())

@@ -11,7 +11,7 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::{Controller, View};
 use crate::engine::id::{Epoch, NodeId, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Effect, Message};
+use crate::engine::replica::{Copy, Effect, Entry, Message};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, RowChange, Status,
     TableVersion,
@@ -48,8 +48,6 @@ struct Part {
     folded: State,
     /// What the handlers see, in the reign of this epoch.
     live: Option<(Epoch, State)>,
-    /// Reads since the last write, so that each has a version of its own.
-    reads: u32,
     held: VecDeque<Held>,
     /// When the last lease ends that was given to a primary of this partition.
     granted_until: Instant,
@@ -82,7 +80,6 @@ impl Node {
             copy: Copy::new(member, plan.timing, plan.kept_max),
             folded: State::new(),
             live: None,
-            reads: 0,
             held: VecDeque::new(),
             granted_until: Instant::default(),
         };
@@ -360,10 +357,10 @@ impl Node {
         };
         let (_, live) = part.live.get_or_insert_with(|| {
             let mut live = part.folded.clone();
-            part.copy.unfolded().into_iter().for_each(|entry| live.extend(entry.record));
+            part.copy.unfolded().into_iter().for_each(|entry| write(&mut live, entry));
             (epoch, live)
         });
-        let found = live.get(&ask.key()).copied().unwrap_or_default();
+        let (found, written_at) = live.get(&ask.key()).copied().unwrap_or_default();
         let written = match ask {
             Ask::Read(_) => None,
             Ask::Write(_, value) => Some(value),
@@ -371,15 +368,12 @@ impl Node {
         };
         let version = match written {
             Some(value) => {
-                live.insert(ask.key(), value);
-                part.reads = 0;
                 let position = part.copy.execute(vec![(ask.key(), value)]);
+                live.insert(ask.key(), (value, position));
                 Version { position, index: 0 }
             }
-            None => {
-                part.reads += 1;
-                Version { position: part.copy.last(), index: part.reads }
-            }
+            // After the write that it saw, and before the next one.
+            None => Version { position: written_at, index: 1 },
         };
         let is_read = written.is_none();
         part.held.push_back(Held { client, number, found, version, is_read });
@@ -417,12 +411,12 @@ impl Node {
                 }
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {
-                    entries.into_iter().for_each(|entry| part.folded.extend(entry.record));
+                    entries.into_iter().for_each(|entry| write(&mut part.folded, entry));
                 }
                 Effect::Install(state) => part.folded = state,
                 Effect::Committed(_) => (),
                 Effect::Over => {
-                    (part.live, part.reads) = (None, 0);
+                    part.live = None;
                     for held in part.held.drain(..) {
                         let reply = Parcel::Reply { number: held.number, reply: Reply::Unknown };
                         out.parcels.push((Endpoint::Client(held.client), reply));
@@ -442,14 +436,19 @@ impl Node {
             is_broken(Breakage::AnsweredBeforeCommit)
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit))
         };
-        while may_answer
-            && let Some(held) =
-                held.pop_front_if(|held| held.version.position <= committed || is_early(held))
-        {
-            let reply = Reply::Done { found: held.found, version: held.version };
-            let parcel = Parcel::Reply { number: held.number, reply };
-            out.parcels.push((Endpoint::Client(held.client), parcel));
+        if !may_answer {
+            return;
         }
+        // Each waits for what it saw, and not for what came before it.
+        held.retain(|held| {
+            let may_go = held.version.position <= committed || is_early(held);
+            if may_go {
+                let reply = Reply::Done { found: held.found, version: held.version };
+                let parcel = Parcel::Reply { number: held.number, reply };
+                out.parcels.push((Endpoint::Client(held.client), parcel));
+            }
+            !may_go
+        });
     }
 
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
@@ -469,4 +468,10 @@ impl Node {
         };
         is_row_own && ack_set.iter().all(lets)
     }
+}
+
+/// Makes the changes of a record.
+fn write(state: &mut State, entry: Entry<Record>) {
+    let at = entry.position;
+    state.extend(entry.record.into_iter().map(|(key, value)| (key, (value, at))));
 }

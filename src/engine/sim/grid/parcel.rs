@@ -9,7 +9,8 @@ use crate::engine::table::{Command, Delta, Member, TableVersion};
 
 pub(super) type Key = u8;
 pub(super) type Value = u64;
-pub(super) type State = BTreeMap<Key, Value>;
+/// Of each register its value, and where that was written.
+pub(super) type State = BTreeMap<Key, (Value, Position)>;
 pub(super) type Record = Vec<(Key, Value)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
