@@ -247,19 +247,20 @@ impl Reign {
     ) where
         R: Clone,
     {
-        match &mut self.proposal {
-            Some(proposal) => {
-                // Lost, or not decided yet: to say it once more does nothing twice.
-                if now.saturating_since(proposal.sent_at) < timing.propose_again_after {
-                    return;
-                }
-                proposal.sent_at = now;
-            }
-            None => {
-                let Some(change) = self.wish(log, is_up, timing, now) else { return };
-                self.proposal = Some(Proposal { at: self.at, change, sent_at: now });
+        if let Some(proposal) = &self.proposal {
+            // Lost, or not decided yet: to say it once more does nothing twice.
+            if now.saturating_since(proposal.sent_at) < timing.propose_again_after {
+                return;
             }
         }
+        let known = self.proposal.take().map(|proposal| proposal.change);
+        let change = match known {
+            // Who has joined may have died since, and while nobody is active nothing depends on
+            // which of the two is taken.
+            Some(RowChange::Activate { .. }) | None => self.wish(log, is_up, timing, now),
+            known => known,
+        };
+        self.proposal = change.map(|change| Proposal { at: self.at, change, sent_at: now });
         if let Some(Proposal { at, change, .. }) = &self.proposal {
             effects.push(Effect::Propose { at: *at, change: change.clone() });
         }
