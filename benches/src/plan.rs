@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use fastness::testkit::planning::{Placed, Planning};
+use fastness::simulation::planning::{Placed, Planning};
 
 use crate::report::{Aim, Report};
 

@@ -89,8 +89,8 @@ impl Controller {
         if !is_well || table.nodes().values().any(|node| node.status != Status::Up) {
             self.unwell_at = now;
         }
-        let has_promotions = !orders.commands.is_empty();
-        if !has_promotions {
+        // One thing after another: what is planned now may be another thing then.
+        if orders.commands.is_empty() {
             self.plan(now, table, &mut orders);
         }
         orders
@@ -134,6 +134,9 @@ impl Controller {
                     if now.saturating_since(since) >= self.delays.readmit_after {
                         orders.commands.push(Command::Readmit(member));
                     }
+                }
+                Status::Dead if table.rows().all(|(_, row)| !row.names(member)) => {
+                    orders.commands.push(Command::Forget(*directory));
                 }
                 Status::Up | Status::Dead => {
                     self.heard_since.remove(&member);

@@ -9,9 +9,9 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod breakage;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
@@ -19,11 +19,13 @@ pub(crate) mod hash;
 pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod placement;
 pub(crate) mod replica;
 #[cfg(test)]
 mod sim;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod simulation;
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod table;
 pub(crate) mod write_behind;

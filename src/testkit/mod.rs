@@ -19,8 +19,6 @@ mod grid;
 mod harness;
 mod idle;
 mod lines;
-#[doc(hidden)]
-pub mod planning;
 mod stored_row;
 
 use crate::engine::instant::Timestamp;

@@ -14,7 +14,7 @@ mod primaries;
 mod problem;
 mod replicas;
 
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod check;
 #[cfg(test)]
 mod property;

@@ -6,7 +6,7 @@ use super::check::judge;
 use super::problem::{Held, Seat};
 use super::*;
 use crate::engine::id::NodeId;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 use crate::engine::table::{At, Command, Generation, Join, Members, Role, RowChange};
 
 const PACE: Pace = Pace { moves_per_node_max: 4, may_balance: true };

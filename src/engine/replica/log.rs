@@ -62,7 +62,8 @@ impl<R: Clone> Log<R> {
         &self.starts
     }
 
-    pub(crate) fn len(&self) -> usize {
+    #[cfg(test)]
+    fn len(&self) -> usize {
         self.entries.len()
     }
 

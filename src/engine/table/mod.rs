@@ -25,7 +25,9 @@ use super::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId};
 
 pub(crate) use command::{At, Command, Join, Refusal, RowChange};
-pub(crate) use delta::{Delta, Gap};
+pub(crate) use delta::Delta;
+#[cfg(test)]
+pub(crate) use delta::Gap;
 pub(crate) use member::{
     DirectoryId, Generation, Member, Members, Node, Role, RowVersion, Status, TableVersion,
 };

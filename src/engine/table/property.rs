@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::*;
 use crate::engine::id::NodeId;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 const DIRECTORIES: u64 = 6;
 const PARTITIONS: u16 = 3;

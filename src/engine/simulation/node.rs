@@ -197,7 +197,7 @@ impl Node {
     pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
         self.notice_pause(now);
         self.ticks += 1;
-        if self.ticks % 2 == 0 {
+        if self.ticks.is_multiple_of(2) {
             let (from, version) = (self.member(), self.table.version());
             for other in (0..self.plan.nodes).filter(|other| *other != self.index) {
                 let beat = Parcel::Beat { from, sent_at: now, version };
@@ -205,7 +205,7 @@ impl Node {
             }
         }
         let is_known = self.table.status(self.member()).is_some();
-        if !is_known && self.ticks % 4 == 0 {
+        if !is_known && self.ticks.is_multiple_of(4) {
             out.proposals.push(self.join());
         }
         for partition in 0..self.parts.len() {

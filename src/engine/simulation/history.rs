@@ -12,7 +12,6 @@ use crate::engine::instant::Instant;
 
 #[derive(Clone, Debug)]
 pub(super) struct Done {
-    pub client: usize,
     pub partition: PartitionId,
     pub ask: Ask,
     pub began_at: Instant,

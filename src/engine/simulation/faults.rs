@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::super::random::Random;
 use super::node::Out;
 use super::parcel::Endpoint;
 use super::plan::Plan;
+use super::random::Random;
 use super::{Happening, Simulation};
 use crate::engine::id::PartitionId;
-use crate::engine::table::Member;
+use crate::engine::table::{Command, Member};
 
 pub(super) struct Network {
     delay_max: Duration,
@@ -35,6 +35,10 @@ pub(super) enum Fault {
     Ring,
     Clog,
     HealNetwork,
+    /// An operator wants a node's copies elsewhere, or no longer so.
+    Drain,
+    /// An operator says that a node which has crashed will not come back (as it was).
+    Declare,
 }
 
 impl Network {
@@ -123,6 +127,9 @@ impl Simulation {
         if self.random.percent(self.plan.crash_percent) {
             return Some(self.random.pick(&crash));
         }
+        if self.random.percent(self.plan.operator_percent) {
+            return Some(self.random.pick(&[Fault::Drain, Fault::Declare]));
+        }
         if self.random.percent(self.plan.pause_percent) {
             return Some(Fault::Pause);
         }
@@ -200,12 +207,43 @@ impl Simulation {
                 self.network.clogged.insert((node, other), more);
                 "clog"
             }
+            Fault::Drain => {
+                let member = self.nodes[node].member();
+                let is_draining = self.random.percent(50);
+                self.proposed_by_operator(Command::Drain { member, is_draining });
+                "drain"
+            }
+            Fault::Declare => {
+                let crashed: Vec<usize> =
+                    (0..all).filter(|at| self.nodes[*at].is_crashed()).collect();
+                if crashed.is_empty() {
+                    return;
+                }
+                let member = self.nodes[self.random.pick(&crashed)].member();
+                self.proposed_by_operator(Command::DeclareDead(member));
+                "declare dead"
+            }
             Fault::HealNetwork => {
                 self.network.heal();
                 "heal"
             }
         };
         *self.summary.faults.entry(name).or_default() += 1;
+    }
+
+    /// Says so until it is so.
+    pub(super) fn undrain(&mut self, member: Member) {
+        let node = self.consensus.table.nodes().get(&member.directory);
+        if node.is_some_and(|node| node.is_draining && node.generation == member.generation) {
+            self.proposed_by_operator(Command::Drain { member, is_draining: false });
+            self.after(Duration::from_millis(200), Happening::Undrain(member));
+        }
+    }
+
+    fn proposed_by_operator(&mut self, command: Command) {
+        if let Some(leader) = self.consensus.leader {
+            self.proposed(leader, vec![command]);
+        }
     }
 
     /// A crash may take as many copies as it likes but the last one that has everything: that is
@@ -258,6 +296,10 @@ impl Simulation {
     pub(super) fn heal(&mut self) {
         self.has_healed = true;
         self.note(|| "healed".to_owned());
+        for node in 0..self.nodes.len() {
+            let member = self.nodes[node].member();
+            self.after(Duration::from_millis(1), Happening::Undrain(member));
+        }
         self.network.heal();
         (self.network.loss_percent, self.network.twice_percent) = (0, 0);
         for node in 0..self.nodes.len() {

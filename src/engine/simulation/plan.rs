@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::random::Random;
+use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::replica::Timing;
 
@@ -32,6 +32,7 @@ pub(crate) struct Plan {
     pub rest_within: Duration,
     pub crash_percent: u64,
     pub pause_percent: u64,
+    pub operator_percent: u64,
     pub cut_percent: u64,
 }
 
@@ -79,6 +80,7 @@ impl Plan {
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
             pause_percent: percent(random, 50),
+            operator_percent: percent(random, 20),
             cut_percent: percent(random, 60),
         }
     }

@@ -96,7 +96,8 @@ impl Planning {
                 continue;
             };
             let others: Members = holders.iter().filter(|holder| *holder != lost).collect();
-            match (row.primary(), others.iter().next()) {
+            let first = others.iter().next();
+            match (row.primary(), first) {
                 (Some(primary), Some(by)) if primary == lost => {
                     self.change(partition, RowChange::Promote(by));
                     self.change(partition, RowChange::Activate { by, joined: others });

@@ -33,7 +33,7 @@ impl Simulation {
         match self.clients[client].asked {
             Some(asked) if self.now >= asked.deadline => {
                 if asked.is_out {
-                    self.told(client, asked, Told::Unknown);
+                    self.told(asked, Told::Unknown);
                 }
                 self.clients[client].asked = None;
                 self.ask_next(client);
@@ -60,11 +60,11 @@ impl Simulation {
                 self.after(wait, Happening::Client(client));
                 return;
             }
-            Reply::Unknown => self.told(client, asked, Told::Unknown),
+            Reply::Unknown => self.told(asked, Told::Unknown),
             Reply::Done { found, version } => {
                 self.clients[client].seen = found;
                 let at = self.now;
-                self.told(client, asked, Told::Done { at, found, version });
+                self.told(asked, Told::Done { at, found, version });
             }
         }
         self.clients[client].asked = None;
@@ -72,9 +72,9 @@ impl Simulation {
         self.after(wait, Happening::Client(client));
     }
 
-    fn told(&mut self, client: usize, asked: Asked, told: Told) {
+    fn told(&mut self, asked: Asked, told: Told) {
         let Asked { partition, ask, began_at, .. } = asked;
-        self.history.push(Done { client, partition, ask, began_at, told });
+        self.history.push(Done { partition, ask, began_at, told });
     }
 
     fn ask_next(&mut self, client: usize) {

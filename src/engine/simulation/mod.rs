@@ -16,6 +16,7 @@ mod history;
 mod node;
 mod parcel;
 mod plan;
+pub(crate) mod random;
 mod rest;
 #[cfg(test)]
 mod tests;
@@ -33,9 +34,9 @@ use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
 
-use super::random::Random;
 use crate::engine::instant::Instant;
-use crate::engine::table::Command;
+use crate::engine::table::{Command, Member};
+use random::Random;
 
 /// How often a node looks around.
 const TICK: Duration = Duration::from_millis(50);
@@ -63,17 +64,24 @@ enum Happening {
     Fault,
     Resume(usize),
     Restart(usize),
+    /// An operator wants a node's copies back where they were.
+    Undrain(Member),
     /// No fault from now on.
     Heal,
 }
 
 /// What a run came to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Summary {
+pub struct Summary {
+    /// Things that happened.
     pub steps: u64,
+    /// Asks that were answered.
     pub acknowledged: usize,
+    /// Asks of which nobody could tell.
     pub indeterminate: usize,
+    /// Primaries that were named.
     pub promotions: u64,
+    /// How often what went wrong.
     pub faults: BTreeMap<&'static str, u64>,
     /// Of everything that happened: equal runs have equal ones.
     pub fingerprint: u64,
@@ -81,10 +89,15 @@ pub(crate) struct Summary {
 
 /// What must not be.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Failure {
+pub struct Failure {
+    /// Which seed runs into it again.
     pub seed: u64,
+    /// For a person.
     pub what: String,
 }
+
+/// Who is told what happens.
+pub type Trace = Box<dyn FnMut(&str)>;
 
 /// One run.
 pub(crate) struct Simulation {
@@ -100,14 +113,14 @@ pub(crate) struct Simulation {
     history: Vec<Done>,
     summary: Summary,
     has_healed: bool,
-    trace: Option<Box<dyn FnMut(&str)>>,
+    trace: Option<Trace>,
 }
 
 /// Runs one seed.
 ///
 /// # Errors
 /// The first thing that must not be.
-pub(crate) fn run(seed: u64, trace: Option<Box<dyn FnMut(&str)>>) -> Result<Summary, Failure> {
+pub(crate) fn run(seed: u64, trace: Option<Trace>) -> Result<Summary, Failure> {
     let work = || Simulation::new(seed, trace).run();
     // An engine that finds itself broken panics here.
     let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
@@ -119,7 +132,7 @@ pub(crate) fn run(seed: u64, trace: Option<Box<dyn FnMut(&str)>>) -> Result<Summ
 }
 
 impl Simulation {
-    fn new(seed: u64, trace: Option<Box<dyn FnMut(&str)>>) -> Simulation {
+    fn new(seed: u64, trace: Option<Trace>) -> Simulation {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
         let consensus = Consensus::new(&plan);
@@ -218,6 +231,7 @@ impl Simulation {
             Happening::Fault => self.fault(),
             Happening::Resume(node) => self.resume(node),
             Happening::Restart(node) => self.restart(node),
+            Happening::Undrain(member) => self.undrain(member),
             Happening::Heal => self.heal(),
         }
     }
