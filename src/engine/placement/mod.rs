@@ -178,16 +178,16 @@ impl Steps<'_> {
         self.steps.extend(surplus);
     }
 
-    /// Begins what is missing, and ends what is not wanted any more. Returns whether it has begun
-    /// anything.
+    /// Begins what is missing, and ends what is not wanted any more. Returns whether there was
+    /// anything: a row takes one step at a time.
     fn bring_up(&mut self, partition: PartitionId, row: &Row, target: &[usize]) -> bool {
         for member in row.catching_up.iter() {
             let seat = self.seat_of(member);
             if seat.is_none_or(|seat| !target.contains(&seat)) {
                 self.steps.push(Step::GiveUp(partition, member));
+                return true;
             }
         }
-        let mut has_begun = false;
         for seat in target {
             let member = self.problem.seats[*seat].member;
             if row.holds_or_awaits(member)
@@ -198,9 +198,9 @@ impl Steps<'_> {
             }
             self.take_part(member.directory);
             self.steps.push(Step::CatchUp(partition, member));
-            has_begun = true;
+            return true;
         }
-        has_begun
+        false
     }
 
     fn has_room(&self, node: DirectoryId) -> bool {

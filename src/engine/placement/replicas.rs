@@ -71,13 +71,15 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    /// Which of two copies rather goes: a backup before the primary, then that of the node that
-    /// has more above its share.
+    /// Which of two copies rather goes: that of a node that holds too much, so that it need not be
+    /// moved after that; a backup before the primary; that of the node that has more above its
+    /// share.
     fn above(&self, partition: usize, one: usize, other: usize) -> std::cmp::Ordering {
         let primary = self.problem.held[partition].primary;
-        let key = |seat: usize| (Some(seat) != primary, self.excess(seat), seat);
-        let (one, other) = (key(one), key(other));
-        one.0.cmp(&other.0).then(one.1.total_cmp(&other.1)).then(one.2.cmp(&other.2))
+        let is_over = |seat: usize| self.counts[seat] > bounds(self.problem.copies_ideal[seat]).1;
+        let key = |seat: usize| (is_over(seat), Some(seat) != primary);
+        let excess = self.excess(one).total_cmp(&self.excess(other));
+        key(one).cmp(&key(other)).then(excess).then(one.cmp(&other))
     }
 
     fn excess(&self, seat: usize) -> f64 {

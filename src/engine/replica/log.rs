@@ -70,6 +70,8 @@ impl<R: Clone> Log<R> {
     /// Begins an epoch after what is there.
     pub(crate) fn begin(&mut self, epoch: Epoch) {
         let start = Start { epoch, after: self.last() };
+        // It may have joined epochs that began after what it holds: these are no part of its past.
+        self.starts.retain(|known| known.after <= start.after);
         debug_assert!(self.starts.last().is_none_or(|last| last.epoch < epoch));
         self.starts.push(start);
         if self.starts.len() > STARTS_MAX {
@@ -209,6 +211,16 @@ mod tests {
         let mut copy = log(&[(1, 1)]);
         copy.join(log(&[(1, 3), (2, 2), (3, 0)]).starts()).unwrap();
         assert_eq!(copy.last(), at(1, 1));
+    }
+
+    #[test]
+    fn an_epoch_that_began_after_what_a_copy_holds_is_no_part_of_its_past() {
+        let mut copy = log(&[(1, 2)]);
+        copy.join(log(&[(1, 3), (2, 0)]).starts()).unwrap();
+        copy.begin(Epoch(3));
+        let mut other = log(&[(1, 3), (2, 0)]);
+        other.join(copy.starts()).unwrap();
+        assert_eq!(other.last(), at(1, 2), "the third record is not the new primary's");
     }
 
     #[test]

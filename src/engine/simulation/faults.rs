@@ -9,6 +9,7 @@ use super::plan::Plan;
 use super::random::Random;
 use super::{Happening, Simulation};
 use crate::engine::id::PartitionId;
+use crate::engine::instant::Instant;
 use crate::engine::table::{Command, Member};
 
 pub(super) struct Network {
@@ -110,30 +111,29 @@ impl Simulation {
     }
 
     fn draw_fault(&mut self) -> Option<Fault> {
-        let crash = [Fault::Crash, Fault::Restart, Fault::Restart];
-        let cut = [
-            Fault::Isolate,
-            Fault::Isolate,
-            Fault::Isolate,
-            Fault::CutOne,
-            Fault::CutOneWay,
-            Fault::CutOneWay,
-            Fault::Split,
-            Fault::Ring,
-            Fault::Clog,
-            Fault::HealNetwork,
-            Fault::HealNetwork,
+        use Fault::{
+            Clog, Crash, CutOne, CutOneWay, Declare, Drain, HealNetwork, Isolate, Pause, Restart,
+            Ring, Split,
+        };
+        let plan = &self.plan;
+        let kinds: [(u64, &[Fault]); 5] = [
+            (plan.crash_percent, &[Crash, Restart, Restart]),
+            (plan.operator_percent, &[Drain, Declare]),
+            (plan.pause_percent, &[Pause]),
+            (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
+            (
+                plan.cut_percent,
+                &[CutOne, CutOneWay, CutOneWay, Split, Ring, Clog, HealNetwork, HealNetwork],
+            ),
         ];
-        if self.random.percent(self.plan.crash_percent) {
-            return Some(self.random.pick(&crash));
+        let from = self.random.between(0, 4) as usize;
+        for at in 0..kinds.len() {
+            let (percent, faults) = kinds[(from + at) % kinds.len()];
+            if self.random.percent(percent) {
+                return Some(self.random.pick(faults));
+            }
         }
-        if self.random.percent(self.plan.operator_percent) {
-            return Some(self.random.pick(&[Fault::Drain, Fault::Declare]));
-        }
-        if self.random.percent(self.plan.pause_percent) {
-            return Some(Fault::Pause);
-        }
-        self.random.percent(self.plan.cut_percent).then(|| self.random.pick(&cut))
+        None
     }
 
     fn make(&mut self, fault: Fault) {
@@ -231,11 +231,15 @@ impl Simulation {
         *self.summary.faults.entry(name).or_default() += 1;
     }
 
-    /// Says so until it is so.
+    /// Says so until it is so, and some time longer: what was said before may come into the log
+    /// late.
     pub(super) fn undrain(&mut self, member: Member) {
         let node = self.consensus.table.nodes().get(&member.directory);
         if node.is_some_and(|node| node.is_draining && node.generation == member.generation) {
             self.proposed_by_operator(Command::Drain { member, is_draining: false });
+        }
+        let healed_at = Instant::default() + self.plan.faults_until;
+        if self.now.saturating_since(healed_at) < Duration::from_secs(5) {
             self.after(Duration::from_millis(200), Happening::Undrain(member));
         }
     }

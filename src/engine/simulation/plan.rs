@@ -33,6 +33,7 @@ pub(crate) struct Plan {
     pub crash_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
+    pub isolate_percent: u64,
     pub cut_percent: u64,
 }
 
@@ -81,6 +82,7 @@ impl Plan {
             crash_percent: percent(random, 60),
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 20),
+            isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
         }
     }
