@@ -125,6 +125,11 @@ impl<R: Clone> Copy<R> {
         self.reign.as_ref().filter(|reign| !reign.is_superseded).map(Reign::ack_set)
     }
 
+    /// Who holds everything that this primary has answered, as far as it knows itself.
+    pub(crate) fn in_sync(&self) -> Option<Members> {
+        self.reign.as_ref().filter(|reign| reign.is_active()).map(Reign::in_sync)
+    }
+
     /// The row is this now, as far as is known here. `may_activate_at` is when the last lease ends
     /// that this node has given to earlier primaries.
     pub(crate) fn seen<S>(

@@ -156,6 +156,11 @@ impl Reign {
         self.row.holders().into_iter().flat_map(Members::iter)
     }
 
+    /// The in-sync set as it was last seen.
+    pub(super) fn in_sync(&self) -> Members {
+        self.members().collect()
+    }
+
     /// Whose acks a commit waits for, this copy's own apart.
     pub(super) fn ack_set(&self) -> Members {
         let proposed = self.proposal.as_ref().map(|proposal| &proposal.change);

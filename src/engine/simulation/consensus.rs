@@ -11,7 +11,7 @@ use super::plan::Plan;
 use super::{Happening, Simulation};
 use crate::engine::id::PartitionId;
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Members, PartitionTable, Reign, RowChange, TableVersion};
+use crate::engine::table::{Command, Members, PartitionTable, RowChange, TableVersion};
 
 pub(super) struct Consensus {
     /// What is committed.
@@ -21,7 +21,8 @@ pub(super) struct Consensus {
     lost_at: Option<Instant>,
     voters: usize,
     pub(super) promotions: u64,
-    /// Who holds what was acknowledged: the in-sync set of the last primary that was active.
+    /// Who holds what was acknowledged: the in-sync set as the last active primary knew it. What it
+    /// is removed from or added to without that primary's knowledge changes nothing of that.
     pub(super) acknowledged_by: BTreeMap<PartitionId, Members>,
 }
 
@@ -72,6 +73,7 @@ impl Simulation {
     }
 
     pub(super) fn commit(&mut self, commands: &[Command]) {
+        self.ask_primaries(); // before they may be replaced
         let before = self.consensus.table.version();
         let applied = self.consensus.table.apply(commands);
         self.note(|| format!("commit {commands:?}: {applied:?}"));
@@ -82,12 +84,6 @@ impl Simulation {
         };
         let promotions = commands.iter().enumerate().filter(|it| is_promotion(*it)).count();
         self.consensus.promotions += promotions as u64;
-        for partition in &applied.rows {
-            let reign = self.consensus.table.row(*partition).map(|row| &row.reign);
-            if let Some(Reign::Active { in_sync, .. }) = reign {
-                self.consensus.acknowledged_by.insert(*partition, in_sync.clone());
-            }
-        }
         if self.consensus.table.version() > before {
             self.publish(before);
         }
