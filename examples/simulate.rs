@@ -1,9 +1,9 @@
 //! Tries the protocol with whole grids in virtual time, each from a seed.
 //!
 //! `cargo run --release --example simulate -- --seeds 3000` runs seeds on all cores;
-//! `--seed 17 --trace` shows one; `--leave-out all` leaves out one rule of the protocol after another
-//! and looks for the first seed that notices. It exits with an error at the first thing that must
-//! not be, and says by which seed.
+//! `--seed 17 --trace` shows one; `--leave-out all` leaves out one rule of the protocol after
+//! another and looks for the first seed that notices. It exits with an error at the first thing
+//! that must not be, and says by which seed.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;

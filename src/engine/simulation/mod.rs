@@ -1,5 +1,5 @@
-//! A whole grid without a runtime: nodes of all engines, a network, processes that stop, clients, in
-//! virtual time, from one seed.
+//! A whole grid without a runtime: nodes of all engines, a network, processes that stop, clients,
+//! in virtual time, from one seed.
 //!
 //! Each seed draws its own grid and its own mix of faults ([`Plan`]). For a while everything goes
 //! wrong that may; then all is healed, and the grid must come to rest: every partition served by as

@@ -38,9 +38,10 @@ pub(crate) enum Reign {
         primary: Member,
         /// Whose acks a commit waits for; the primary is one of them.
         in_sync: Members,
-        /// Members that were removed, or not taken over from the candidates, until the primary says that it knows. Before, it has told
-        /// nobody anything that these do not hold, and it may be dead already: its last word, to
-        /// remove them, must not outlive it and leave nobody.
+        /// Members that were removed, or not taken over from the candidates, until the primary
+        /// says that it knows. Before, it has told nobody anything that these do not hold, and it
+        /// may be dead already: its last word, to remove them, must not outlive it and leave
+        /// nobody.
         leaving: Members,
         /// Armed: who takes over, by its own word. Then nothing else changes in this epoch.
         next: Option<Member>,
