@@ -1,6 +1,7 @@
 //! Cases that need no seed: each is a few operations, and what is to be said of them.
 
 use crate::engine::history::fault::Fault;
+use crate::engine::history::models::bank::{self, Bank};
 use crate::engine::history::models::counter::{self, Counter};
 use crate::engine::history::models::list::{self, List};
 use crate::engine::history::models::register::{Input, Output, Register};
@@ -180,6 +181,69 @@ fn sums_that_more_than_one_addition_explains_are_guessed() {
     both(&Counter, &history(&[&all[..4], &[down]].concat())).expect_err("whatever was guessed");
     let beyond = read((11, 12), 4, 7);
     both(&Counter, &history(&[&all[..4], &[beyond]].concat())).expect_err("more than asked for");
+}
+
+#[test]
+fn a_wrong_guess_is_no_fault() {
+    // It was 3 and 3, then 5, then 1; 5 and 1 would have been possible at first.
+    let add = |amount| perhaps(1, counter::Input::Add(amount));
+    let read = |seq: u64, count| did((seq, seq), seq, counter::Input::Read, count);
+    let all = [add(5), add(1), add(3), add(3), read(5, 6), read(6, 11), read(7, 12)];
+    search::check(&Counter, &history(&all)).expect("there is an order");
+    let summary = check(&Counter, &history(&all)).expect("it has guessed");
+    assert_eq!((summary.undecided_objects, summary.undecided), (1, 2));
+    // The same with money, where it is found by trial.
+    let bank = Bank { accounts: 2, balance: 20 };
+    let give = |amount| perhaps(1, bank::Input::Transfer { from: 0, to: 1, amount });
+    let read = |seq: u64, moved: u64| {
+        let balances = vec![20 - moved, 20 + moved];
+        did((seq, seq), seq, bank::Input::Read, bank::Output { is_moved: false, balances })
+    };
+    let all = [give(5), give(1), give(3), give(3), read(5, 6), read(6, 11), read(7, 12)];
+    search::check(&bank, &history(&all)).expect("there is an order");
+    let summary = check(&bank, &history(&all)).expect("it has guessed");
+    assert_eq!((summary.undecided_objects, summary.undecided), (1, 2));
+}
+
+#[test]
+fn what_may_have_come_earlier_unseen_is_too_hard() {
+    let append = |during, seq, value| did(during, seq, value, vec![]);
+    let all = [
+        append((1, 2), 1, 1),
+        perhaps(1, 9),
+        append((5, 6), 3, 2),
+        did((7, 8), 3, 0, vec![1, 9, 2]),
+    ];
+    search::check(&Silent, &history(&all)).expect("there is an order");
+    let summary = check(&Silent, &history(&all)).expect("it looks at the last place only");
+    assert_eq!((summary.undecided_objects, summary.undecided), (1, 1));
+    let all = [all[0].clone(), all[2].clone(), all[3].clone()];
+    both(&Silent, &history(&all)).expect_err("nobody wrote 9");
+}
+
+/// A list that says nothing when it is appended to. To append 0 is to read.
+struct Silent;
+
+impl Model for Silent {
+    type State = Vec<u64>;
+    type Input = u64;
+    type Output = Vec<u64>;
+
+    fn initial(&self) -> Vec<u64> {
+        Vec::new()
+    }
+
+    fn step(&self, state: &mut Vec<u64>, input: &u64) -> Vec<u64> {
+        if self.is_read(input) {
+            return state.clone();
+        }
+        state.push(*input);
+        Vec::new()
+    }
+
+    fn is_read(&self, input: &u64) -> bool {
+        *input == 0
+    }
 }
 
 #[test]
