@@ -16,6 +16,8 @@ pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;
+#[cfg(any(test, feature = "testkit"))]
+pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
