@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::Parser;
+use fastness::simulation::histories::decide;
 use fastness::simulation::{Failure, Summary, Trace, rules, run};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -36,10 +37,17 @@ struct Args {
     /// Leaves out a rule, or `all` one after another: seeds should notice.
     #[arg(long, value_name = "RULE")]
     leave_out: Option<String>,
+    /// Checks made histories of so many operations instead, and says how long that takes.
+    #[arg(long, value_name = "OPERATIONS")]
+    histories: Option<usize>,
 }
 
 fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(operations) = args.histories {
+        decide(operations, &mut |name, found, took| println!("{took:7.2?}  {name}: {found}"));
+        return Ok(());
+    }
     if let Some(seed) = args.seed {
         return one(seed, &args);
     }

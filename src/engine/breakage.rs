@@ -40,6 +40,14 @@ pub(crate) enum Breakage {
     ReadBeforeCommit,
     /// Who is removed from the in-sync set, or not taken into it, is forgotten at once.
     RemovedAtOnce,
+    /// Recorded answers are with the primary only.
+    AnswersNotReplicated,
+    /// Open sessions are with the primary only.
+    SessionsNotReplicated,
+    /// What a session will never ask for again is known to the primary only.
+    FloorsNotReplicated,
+    /// A retry hears its recorded answer before that is committed.
+    RecordedBeforeCommit,
 }
 
 impl Breakage {
@@ -61,6 +69,10 @@ impl Breakage {
         Breakage::AnsweredBeforeCommit,
         Breakage::ReadBeforeCommit,
         Breakage::RemovedAtOnce,
+        Breakage::AnswersNotReplicated,
+        Breakage::SessionsNotReplicated,
+        Breakage::FloorsNotReplicated,
+        Breakage::RecordedBeforeCommit,
     ];
 }
 

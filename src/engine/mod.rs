@@ -16,7 +16,7 @@ pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;
-#[cfg(any(test, feature = "testkit"))]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod instant;

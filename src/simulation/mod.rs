@@ -4,6 +4,8 @@
 //! Nothing here is needed to use a grid. `examples/simulate.rs` is the command for it.
 
 #[doc(hidden)]
+pub mod histories;
+#[doc(hidden)]
 pub mod planning;
 
 use crate::engine::breakage::{self, Breakage};

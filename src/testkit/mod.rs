@@ -17,8 +17,6 @@ mod faulty_store;
 mod golden;
 mod grid;
 mod harness;
-#[cfg(test)]
-mod history;
 mod idle;
 mod lines;
 mod stored_row;

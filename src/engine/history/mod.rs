@@ -7,16 +7,12 @@
 //! * [`lost`], [`made_up`], [`twice`], [`bounds`]: one property each, from counting alone.
 //!
 //! Pure: a history in, a verdict out.
-// What of it is used outside tests grows with the simulator.
-#![cfg_attr(not(test), allow(dead_code))]
 
 pub(crate) mod bounds;
 pub(crate) mod fault;
-#[cfg(test)]
 pub(in crate::engine) mod generate;
 pub(crate) mod lost;
 pub(crate) mod made_up;
-#[cfg(test)]
 pub(crate) mod million;
 pub(crate) mod models;
 mod pool;

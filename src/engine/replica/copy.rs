@@ -159,6 +159,11 @@ impl<R: Clone> Copy<R> {
         }
     }
 
+    /// Where the next record of its reign will be.
+    pub(crate) fn next_position(&self, epoch: Epoch) -> Position {
+        self.log.next(epoch)
+    }
+
     /// A handler has run: its record.
     ///
     /// # Panics

@@ -54,13 +54,7 @@ impl Network {
     }
 
     /// When a parcel arrives: once, twice, or never.
-    pub(super) fn carry(
-        &self,
-        from: Endpoint,
-        to: Endpoint,
-        may_come_twice: bool,
-        random: &mut Random,
-    ) -> Vec<Duration> {
+    pub(super) fn carry(&self, from: Endpoint, to: Endpoint, random: &mut Random) -> Vec<Duration> {
         let mut arrivals = Vec::new();
         let way = match (from, to) {
             (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
@@ -76,7 +70,7 @@ impl Network {
             Duration::from_micros(random.between(100, most.max(101)))
         };
         arrivals.push(wait(random));
-        if may_come_twice && random.percent(self.twice_percent) {
+        if random.percent(self.twice_percent) {
             arrivals.push(wait(random) * 4);
         }
         arrivals

@@ -1,144 +1,112 @@
 //! What the clients were told, and whether it can be.
-//!
-//! Replies carry the version of what they saw, which orders those of one register: replayed in that
-//! order, each must have found what the one before it left, and no order may go against time. A
-//! write of which nobody can tell is settled by who finds its value.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use super::parcel::{Ask, Key, Value};
-use crate::engine::id::{PartitionId, Position, Version};
+use super::object::{Input, Key, Kind, Output, kind_of};
+use crate::engine::history::models::{counter, list, register, set};
+use crate::engine::history::values::Values;
+use crate::engine::history::{
+    HistoryOf, Model, Operation, Outcome, bounds, lost, made_up, search, twice, version_order,
+};
+use crate::engine::id::{PartitionId, Version};
 use crate::engine::instant::Instant;
+
+/// Objects of more operations are not put into a line by trial: that may take long.
+const SEARCHED_MAX: usize = 40;
 
 #[derive(Clone, Debug)]
 pub(super) struct Done {
+    pub client: usize,
     pub partition: PartitionId,
-    pub ask: Ask,
+    pub key: Key,
+    pub input: Input,
     pub began_at: Instant,
     pub told: Told,
 }
 
 #[derive(Clone, Debug)]
 pub(super) enum Told {
-    Done { at: Instant, found: Value, version: Version },
+    Done { at: Instant, output: Output, version: Version },
     Unknown,
 }
 
-/// One operation that was answered.
-struct Answered<'a> {
-    done: &'a Done,
-    at: Instant,
-    found: Value,
-    version: Version,
-}
-
 impl Done {
-    fn register(&self) -> (PartitionId, Key) {
-        (self.partition, self.ask.key())
-    }
-
     pub(super) fn is_returned(&self) -> bool {
         matches!(self.told, Told::Done { .. })
-    }
-
-    /// The value that it writes, if it finds what it expects.
-    fn writes(&self, found: Value) -> Option<Value> {
-        match self.ask {
-            Ask::Read(_) => None,
-            Ask::Write(_, value) => Some(value),
-            Ask::Swap(_, expected, value) => (expected == found).then_some(value),
-        }
     }
 }
 
 /// # Errors
 /// What cannot be.
 pub(super) fn check(history: &[Done]) -> Result<(), String> {
-    let registers: BTreeSet<(PartitionId, Key)> = history.iter().map(Done::register).collect();
-    registers.into_iter().try_for_each(|register| check_register(history, register))
+    let registers = of_kind(history, Kind::Register, |input, output| match (input, output) {
+        (Input::Register(input), None) => Some((input, None)),
+        (Input::Register(input), Some(Output::Register(output))) => Some((input, Some(output))),
+        _ => None,
+    });
+    check_values(&register::Register, &registers)?;
+    let lists = of_kind(history, Kind::List, |input, output| match (input, output) {
+        (Input::List(input), None) => Some((input, None)),
+        (Input::List(input), Some(Output::List(output))) => Some((input, Some(output))),
+        _ => None,
+    });
+    check_values(&list::List, &lists)?;
+    let sets = of_kind(history, Kind::Set, |input, output| match (input, output) {
+        (Input::Set(input), None) => Some((input, None)),
+        (Input::Set(input), Some(Output::Set(output))) => Some((input, Some(output))),
+        _ => None,
+    });
+    check_values(&set::GrowingSet, &sets)?;
+    let counters = of_kind(history, Kind::Counter, |input, output| match (input, output) {
+        (Input::Counter(input), None) => Some((input, None)),
+        (Input::Counter(input), Some(Output::Counter(output))) => Some((input, Some(output))),
+        _ => None,
+    });
+    bounds::counters(&counters).map_err(|fault| fault.to_string())?;
+    check_order(&counter::Counter, &counters)
 }
 
-fn check_register(history: &[Done], register: (PartitionId, Key)) -> Result<(), String> {
-    let of_register = || history.iter().filter(|done| done.register() == register);
-    let mut answered: Vec<Answered<'_>> = of_register()
-        .filter_map(|done| match done.told {
-            Told::Done { at, found, version } => Some(Answered { done, at, found, version }),
-            Told::Unknown => None,
-        })
-        .collect();
-    answered.sort_by_key(|it| (it.version, it.done.began_at));
-    check_versions(&answered)?;
-    check_time(&answered)?;
-    // Writes that may have been done, by what they wrote: each value is written once.
-    let open: BTreeMap<Value, &Done> = of_register()
-        .filter(|done| !done.is_returned())
-        .filter_map(|done| match done.ask {
-            Ask::Write(_, value) | Ask::Swap(_, _, value) => Some((value, done)),
-            Ask::Read(_) => None,
-        })
-        .collect();
-    replay(&answered, open)
+fn check_values<M: Values>(model: &M, history: &HistoryOf<M>) -> Result<(), String> {
+    made_up::check(model, history)
+        .and_then(|()| twice::check(model, history))
+        .and_then(|()| lost::check(model, history))
+        .map_err(|fault| fault.to_string())?;
+    check_order(model, history)
 }
 
-/// Each write has a version of its own.
-fn check_versions(answered: &[Answered<'_>]) -> Result<(), String> {
-    let writes = answered.iter().filter(|it| it.done.writes(it.found).is_some());
-    let mut known: BTreeMap<Position, &Done> = BTreeMap::new();
-    for it in writes {
-        if let Some(other) = known.insert(it.version.position, it.done) {
-            return Err(format!(
-                "two writes in version {}: {other:?} and {:?}",
-                it.version, it.done
-            ));
-        }
-    }
-    Ok(())
+/// By two checkers that have nothing in common.
+fn check_order<M: Model>(model: &M, history: &HistoryOf<M>) -> Result<(), String> {
+    version_order::check(model, history).map_err(|fault| fault.to_string())?;
+    let mut short = history.clone();
+    let of = |object: u64| history.operations.iter().filter(|it| it.object == object).count();
+    short.operations.retain(|operation| of(operation.object) <= SEARCHED_MAX);
+    search::check(model, &short).map(drop).map_err(|fault| fault.to_string())
 }
 
-/// What began after another had ended comes after it.
-fn check_time(answered: &[Answered<'_>]) -> Result<(), String> {
-    // From the last version to the first: the earliest end of all that come later.
-    let mut earliest: Option<&Answered<'_>> = None;
-    let mut from = answered.len();
-    while from > 0 {
-        // Those of one position are in any order.
-        let position = answered[from - 1].version.position;
-        let first = answered[..from].partition_point(|it| it.version.position < position);
-        for it in &answered[first..from] {
-            if let Some(later) = earliest.filter(|later| later.at < it.done.began_at) {
-                return Err(format!(
-                    "{:?} began after {:?} had ended, and is of the earlier version {}",
-                    it.done, later.done, it.version
-                ));
+/// The operations of all objects of a kind.
+fn of_kind<I, O>(
+    history: &[Done],
+    kind: Kind,
+    as_kind: impl Fn(Input, Option<Output>) -> Option<(I, Option<O>)>,
+) -> crate::engine::history::History<I, O> {
+    let operation = |done: &Done| {
+        let (output, at) = match &done.told {
+            Told::Done { at, output, version } => (Some(output.clone()), Some((*at, *version))),
+            Told::Unknown => (None, None),
+        };
+        let (input, output) = as_kind(done.input, output).expect("answers are of the kind asked");
+        let outcome = match (output, at) {
+            (Some(output), Some((at, version))) => {
+                Outcome::Returned { at: at.as_nanos(), output, version }
             }
+            _ => Outcome::Indeterminate,
+        };
+        Operation {
+            client: done.client as u32,
+            object: u64::from(done.partition.0) << 8 | u64::from(done.key),
+            input,
+            invoked_at: done.began_at.as_nanos(),
+            outcome,
         }
-        for it in &answered[first..from] {
-            if earliest.is_none_or(|known| it.at < known.at) {
-                earliest = Some(it);
-            }
-        }
-        from = first;
-    }
-    Ok(())
-}
-
-fn replay(answered: &[Answered<'_>], mut open: BTreeMap<Value, &Done>) -> Result<(), String> {
-    let mut value = 0;
-    for it in answered {
-        if it.found != value {
-            // A write of which nobody was told has been done in between.
-            let written = open.remove(&it.found).filter(|by| by.began_at <= it.at);
-            if written.is_none() {
-                return Err(format!(
-                    "{:?} found {} in version {}, and not {value}",
-                    it.done, it.found, it.version
-                ));
-            }
-            value = it.found;
-        }
-        if let Some(written) = it.done.writes(it.found) {
-            value = written;
-        }
-    }
-    Ok(())
+    };
+    let operations = history.iter().filter(|done| kind_of(done.key) == kind).map(operation);
+    crate::engine::history::History { operations: operations.collect() }
 }

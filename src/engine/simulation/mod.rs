@@ -14,7 +14,9 @@ mod consensus;
 mod faults;
 mod history;
 mod node;
+mod object;
 mod parcel;
+mod part;
 mod plan;
 pub(crate) mod random;
 mod rest;
@@ -113,6 +115,8 @@ pub(crate) struct Simulation {
     history: Vec<Done>,
     summary: Summary,
     has_healed: bool,
+    /// What must not be, and was seen at once.
+    failure: Option<String>,
     trace: Option<Trace>,
 }
 
@@ -151,6 +155,7 @@ impl Simulation {
             history: Vec::new(),
             summary: Summary::default(),
             has_healed: false,
+            failure: None,
             trace,
         };
         simulation.begin();
@@ -177,6 +182,9 @@ impl Simulation {
             self.now = at;
             self.summary.steps += 1;
             self.happen(happening);
+            if let Some(failure) = self.failure.take() {
+                return Err(failure);
+            }
             if self.has_healed && self.now >= look_at {
                 look_at = self.now + Duration::from_millis(100);
                 match self.unrest() {
@@ -272,7 +280,7 @@ impl Simulation {
     }
 
     fn send(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
-        for wait in self.network.carry(from, to, parcel.may_come_twice(), &mut self.random) {
+        for wait in self.network.carry(from, to, &mut self.random) {
             self.after(wait, Happening::Deliver { from, to, parcel: parcel.clone() });
         }
     }

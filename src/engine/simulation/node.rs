@@ -3,15 +3,17 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
-use super::parcel::{Ask, Endpoint, Parcel, Record, Reply, State, Value};
+use super::object::{Record, State};
+use super::parcel::{Ask, Endpoint, Parcel, Reply};
+use super::part::Part;
 use super::plan::Plan;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::{Controller, View};
-use crate::engine::id::{Epoch, NodeId, PartitionId, Position, Version};
+use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Effect, Entry, Message};
+use crate::engine::replica::{Copy, Effect, Message};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, RowChange, Status,
     TableVersion,
@@ -30,27 +32,6 @@ enum Process {
     /// What comes waits for it.
     Paused,
     Crashed,
-}
-
-/// An answer that waits for what it saw.
-struct Held {
-    client: usize,
-    number: u64,
-    found: Value,
-    version: Version,
-    is_read: bool,
-}
-
-/// One partition on this node.
-struct Part {
-    copy: Copy<Record>,
-    /// What is committed.
-    folded: State,
-    /// What the handlers see, in the reign of this epoch.
-    live: Option<(Epoch, State)>,
-    held: VecDeque<Held>,
-    /// When the last lease ends that was given to a primary of this partition.
-    granted_until: Instant,
 }
 
 pub(super) struct Node {
@@ -76,13 +57,7 @@ impl Node {
     pub(super) fn new(index: usize, generation: u64, plan: &Plan) -> Node {
         let member =
             Member { directory: DirectoryId(index as u128), generation: Generation(generation) };
-        let part = || Part {
-            copy: Copy::new(member, plan.timing, plan.kept_max),
-            folded: State::new(),
-            live: None,
-            held: VecDeque::new(),
-            granted_until: Instant::default(),
-        };
+        let part = || Part::new(Copy::new(member, plan.timing, plan.kept_max));
         Node {
             index,
             generation,
@@ -355,28 +330,9 @@ impl Node {
             out.parcels.push((from, Parcel::Reply { number, reply: Reply::Refused }));
             return;
         };
-        let (_, live) = part.live.get_or_insert_with(|| {
-            let mut live = part.folded.clone();
-            part.copy.unfolded().into_iter().for_each(|entry| write(&mut live, entry));
-            (epoch, live)
-        });
-        let (found, written_at) = live.get(&ask.key()).copied().unwrap_or_default();
-        let written = match ask {
-            Ask::Read(_) => None,
-            Ask::Write(_, value) => Some(value),
-            Ask::Swap(_, expected, value) => (expected == found).then_some(value),
-        };
-        let version = match written {
-            Some(value) => {
-                let position = part.copy.execute(vec![(ask.key(), value)]);
-                live.insert(ask.key(), (value, position));
-                Version { position, index: 0 }
-            }
-            // After the write that it saw, and before the next one.
-            None => Version { position: written_at, index: 1 },
-        };
-        let is_read = written.is_none();
-        part.held.push_back(Held { client, number, found, version, is_read });
+        if let Some(reply) = part.ask(epoch, client, number, ask) {
+            out.parcels.push((from, Parcel::Reply { number, reply }));
+        }
         self.go_on(now, partition, out);
     }
 
@@ -411,13 +367,12 @@ impl Node {
                 }
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {
-                    entries.into_iter().for_each(|entry| write(&mut part.folded, entry));
+                    entries.into_iter().for_each(|entry| part.folded.write(entry.record));
                 }
                 Effect::Install(state) => part.folded = state,
                 Effect::Committed(_) => (),
                 Effect::Over => {
-                    part.live = None;
-                    for held in part.held.drain(..) {
+                    for held in part.end() {
                         let reply = Parcel::Reply { number: held.number, reply: Reply::Unknown };
                         out.parcels.push((Endpoint::Client(held.client), reply));
                     }
@@ -430,25 +385,13 @@ impl Node {
     fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let part = &self.parts[usize::from(partition.0)];
         let Some(committed) = part.copy.committed() else { return };
-        let may_answer = self.may_answer(now, partition);
-        let held = &mut self.parts[usize::from(partition.0)].held;
-        let is_early = |held: &Held| {
-            is_broken(Breakage::AnsweredBeforeCommit)
-                || (held.is_read && is_broken(Breakage::ReadBeforeCommit))
-        };
-        if !may_answer {
+        if !self.may_answer(now, partition) {
             return;
         }
-        // Each waits for what it saw, and not for what came before it.
-        held.retain(|held| {
-            let may_go = held.version.position <= committed || is_early(held);
-            if may_go {
-                let reply = Reply::Done { found: held.found, version: held.version };
-                let parcel = Parcel::Reply { number: held.number, reply };
-                out.parcels.push((Endpoint::Client(held.client), parcel));
-            }
-            !may_go
-        });
+        for held in self.parts[usize::from(partition.0)].take_ready(committed) {
+            let parcel = Parcel::Reply { number: held.number, reply: held.reply };
+            out.parcels.push((Endpoint::Client(held.client), parcel));
+        }
     }
 
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
@@ -468,10 +411,4 @@ impl Node {
         };
         is_row_own && ack_set.iter().all(lets)
     }
-}
-
-/// Makes the changes of a record.
-fn write(state: &mut State, entry: Entry<Record>) {
-    let at = entry.position;
-    state.extend(entry.record.into_iter().map(|(key, value)| (key, (value, at))));
 }

@@ -2,16 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::object::{Input, Key, Output, Record, State};
 use crate::engine::id::{PartitionId, Position, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::Message;
 use crate::engine::table::{Command, Delta, Member, TableVersion};
-
-pub(super) type Key = u8;
-pub(super) type Value = u64;
-/// Of each register its value, and where that was written.
-pub(super) type State = BTreeMap<Key, (Value, Position)>;
-pub(super) type Record = Vec<(Key, Value)>;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Endpoint {
@@ -19,23 +14,37 @@ pub(super) enum Endpoint {
     Client(usize),
 }
 
-/// What a client asks of a register.
+/// What a client asks of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
-    Read(Key),
-    Write(Key, Value),
-    /// Writes the second value if the first one is there.
-    Swap(Key, Value, Value),
+    /// To know its session.
+    Open,
+    Read(Key, Input),
+    /// Numbered; see [`Numbered`](crate::engine::execution::Numbered).
+    Write {
+        key: Key,
+        input: Input,
+        opening: Position,
+        floor: u64,
+    },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Reply {
-    /// What a read or a swap has found, and in which version.
-    Done { found: Value, version: Version },
-    /// Certainly not done.
+    /// Where the session was opened.
+    Opened(Position),
+    Done {
+        output: Output,
+        version: Version,
+    },
+    /// Certainly not done by this try.
     Refused,
     /// Nobody can tell.
     Unknown,
+    /// There is no such session.
+    NotOpen,
+    /// The number is closed, and its answer gone.
+    Expired,
 }
 
 #[derive(Clone, Debug)]
@@ -75,19 +84,4 @@ pub(super) enum Parcel {
         number: u64,
         reply: Reply,
     },
-}
-
-impl Parcel {
-    /// Asks are not numbered here, so the network must not repeat them.
-    pub(super) fn may_come_twice(&self) -> bool {
-        !matches!(self, Parcel::Ask { .. })
-    }
-}
-
-impl Ask {
-    pub(super) fn key(self) -> Key {
-        match self {
-            Ask::Read(key) | Ask::Write(key, _) | Ask::Swap(key, ..) => key,
-        }
-    }
 }

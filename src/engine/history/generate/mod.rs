@@ -14,7 +14,7 @@ use workload::Workload;
 
 use super::{History, HistoryOf, Model, Operation, Outcome};
 use crate::engine::id::Version;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// What a history is to be like.
 #[derive(Clone, Copy, Debug)]

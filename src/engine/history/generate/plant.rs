@@ -6,7 +6,7 @@ use super::workload::Workload;
 use super::{Effect, Generated};
 use crate::engine::history::{HistoryOf, Outcome};
 use crate::engine::id::Version;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// What goes wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

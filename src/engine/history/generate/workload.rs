@@ -6,7 +6,7 @@ use crate::engine::history::models::counter::{self, Counter};
 use crate::engine::history::models::list::{self, List};
 use crate::engine::history::models::register::{self, Register};
 use crate::engine::history::models::set::{self, GrowingSet};
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// A model that histories can be made for.
 pub(in crate::engine) trait Workload: Model + Copy {

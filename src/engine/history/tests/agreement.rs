@@ -16,7 +16,7 @@ use crate::engine::history::{
     History, HistoryOf, Model, Operation, OperationOf, Outcome, search, version_order,
 };
 use crate::engine::id::Version;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// Of each, about ten histories are made.
 const SEEDS: u64 = if cfg!(debug_assertions) { 300 } else { 5_000 };

@@ -4,7 +4,7 @@ use crate::engine::history::generate::workload::Workload;
 use crate::engine::history::models::counter::{self, Counter};
 use crate::engine::history::pool::Pool;
 use crate::engine::history::{Model, Seen, Settled};
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// A counter that goes up by one to three.
 #[derive(Clone, Copy)]

@@ -1,0 +1,193 @@
+//! What partitions hold: objects of the history checker's models, each with its recorded answers.
+//!
+//! What the nodes do with an object is what its model says. So it is the protocol that a history
+//! puts to the test, and not the objects.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::execution::{Answers, Session};
+use crate::engine::history::Model;
+use crate::engine::history::models::{counter, list, register, set};
+use crate::engine::id::{Position, SessionId};
+
+/// Names an object of a partition; tells its kind, too.
+pub(super) type Key = u8;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Input {
+    Register(register::Input),
+    Counter(counter::Input),
+    List(list::Input),
+    Set(set::Input),
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Register(register::Output),
+    Counter(u64),
+    List(list::Output),
+    Set(set::Output),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Register,
+    Counter,
+    List,
+    Set,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Object {
+    Register(u64),
+    Counter(u64),
+    List(Vec<u64>),
+    Set(BTreeSet<u64>),
+}
+
+/// An object as its partition keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Entity {
+    pub object: Object,
+    /// Of the record that changed it last.
+    pub written_at: Position,
+    pub answers: Answers,
+}
+
+/// A whole copy.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct State {
+    pub entities: BTreeMap<Key, Entity>,
+    pub sessions: BTreeMap<SessionId, Session>,
+}
+
+/// What one ask has changed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Record {
+    pub entity: Option<(Key, Entity)>,
+    pub session: Option<(SessionId, Session)>,
+}
+
+pub(super) fn kind_of(key: Key) -> Kind {
+    [Kind::Register, Kind::Counter, Kind::List, Kind::Set][usize::from(key % 4)]
+}
+
+impl Object {
+    fn new(key: Key) -> Object {
+        match kind_of(key) {
+            Kind::Register => Object::Register(register::Register.initial()),
+            Kind::Counter => Object::Counter(counter::Counter.initial()),
+            Kind::List => Object::List(list::List.initial()),
+            Kind::Set => Object::Set(set::GrowingSet.initial()),
+        }
+    }
+
+    pub(super) fn step(&mut self, input: Input) -> Output {
+        match (self, input) {
+            (Object::Register(state), Input::Register(input)) => {
+                Output::Register(register::Register.step(state, &input))
+            }
+            (Object::Counter(state), Input::Counter(input)) => {
+                Output::Counter(counter::Counter.step(state, &input))
+            }
+            (Object::List(state), Input::List(input)) => {
+                Output::List(list::List.step(state, &input))
+            }
+            (Object::Set(state), Input::Set(input)) => {
+                Output::Set(set::GrowingSet.step(state, &input))
+            }
+            (object, input) => unreachable!("{input:?} of {object:?}"),
+        }
+    }
+}
+
+impl Input {
+    pub(super) fn is_read(self) -> bool {
+        match self {
+            Input::Register(input) => register::Register.is_read(&input),
+            Input::Counter(input) => counter::Counter.is_read(&input),
+            Input::List(input) => list::List.is_read(&input),
+            Input::Set(input) => set::GrowingSet.is_read(&input),
+        }
+    }
+
+    /// Whether nothing has changed, as it was answered so.
+    pub(super) fn is_changeless(self, output: &Output) -> bool {
+        match (self, output) {
+            (Input::Register(input), Output::Register(output)) => {
+                register::Register.is_changeless(&input, output)
+            }
+            (Input::Counter(input), Output::Counter(output)) => {
+                counter::Counter.is_changeless(&input, output)
+            }
+            (Input::List(input), Output::List(output)) => list::List.is_changeless(&input, output),
+            (Input::Set(input), Output::Set(output)) => {
+                set::GrowingSet.is_changeless(&input, output)
+            }
+            (input, output) => unreachable!("{output:?} to {input:?}"),
+        }
+    }
+}
+
+impl Entity {
+    pub(super) fn new(key: Key) -> Entity {
+        let (object, answers) = (Object::new(key), Answers::new());
+        Entity { object, written_at: Position::default(), answers }
+    }
+}
+
+impl State {
+    /// Makes the changes of a record.
+    pub(super) fn write(&mut self, record: Record) {
+        self.entities.extend(record.entity);
+        self.sessions.extend(record.session);
+    }
+}
+
+impl Record {
+    /// As the other copies get it.
+    pub(super) fn replicated(mut self) -> Record {
+        if is_broken(Breakage::AnswersNotReplicated)
+            && let Some((_, entity)) = &mut self.entity
+        {
+            entity.answers = Answers::new();
+        }
+        if is_broken(Breakage::SessionsNotReplicated) {
+            self.session = None;
+        }
+        if is_broken(Breakage::FloorsNotReplicated)
+            && let Some((_, session)) = &mut self.session
+        {
+            session.floor = 0;
+        }
+        self
+    }
+}
+
+impl Output {
+    /// What is recorded of it: numbers.
+    pub(super) fn to_words(&self) -> Vec<u64> {
+        match self {
+            Output::Register(register::Output::Written) => vec![0],
+            Output::Register(register::Output::Found(value)) => vec![1, *value],
+            Output::Counter(count) => vec![2, *count],
+            Output::List(list::Output::Length(length)) => vec![3, *length as u64],
+            Output::Set(set::Output::Added(is_new)) => vec![4, u64::from(*is_new)],
+            Output::List(list::Output::Elements(_)) | Output::Set(set::Output::Elements(_)) => {
+                unreachable!("what reads find is not recorded")
+            }
+        }
+    }
+
+    pub(super) fn from_words(words: &[u64]) -> Output {
+        match words {
+            [0] => Output::Register(register::Output::Written),
+            [1, value] => Output::Register(register::Output::Found(*value)),
+            [2, count] => Output::Counter(*count),
+            [3, length] => Output::List(list::Output::Length(*length as usize)),
+            [4, is_new] => Output::Set(set::Output::Added(*is_new == 1)),
+            other => unreachable!("nothing is recorded as {other:?}"),
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! One partition on a node: its copy, and the handlers that run while the copy is the primary's.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::object::{Entity, Input, Key, Output, Record, State};
+use super::parcel::{Ask, Reply};
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::execution::{
+    Numbered, Outcome, Refusal, Session, SessionLimits, Sessions, Verdict,
+};
+use crate::engine::id::{Epoch, Position, RequestId, Seq, SessionId, Version};
+use crate::engine::instant::{Instant, Timestamp};
+use crate::engine::replica::Copy;
+
+const LIMITS: SessionLimits = SessionLimits {
+    idle_after: Duration::from_secs(3600),
+    window_max: 1_000_000, // a client's number rises with what it asks of any partition
+    sessions_max: 100,
+};
+
+/// An answer that waits for what it depends on.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub client: usize,
+    pub number: u64,
+    pub reply: Reply,
+    pub waits_for: Position,
+    is_read: bool,
+}
+
+/// What the handlers see.
+struct Live {
+    epoch: Epoch,
+    state: State,
+    sessions: Sessions,
+}
+
+pub(super) struct Part {
+    pub copy: Copy<Record>,
+    /// What is committed.
+    pub folded: State,
+    live: Option<Live>,
+    pub held: VecDeque<Held>,
+    /// When the last lease ends that was given to a primary of this partition.
+    pub granted_until: Instant,
+}
+
+impl Part {
+    pub(super) fn new(copy: Copy<Record>) -> Part {
+        let granted_until = Instant::default();
+        Part { copy, folded: State::default(), live: None, held: VecDeque::new(), granted_until }
+    }
+
+    /// The reign is over.
+    pub(super) fn end(&mut self) -> impl Iterator<Item = Held> {
+        self.live = None;
+        self.held.drain(..)
+    }
+
+    /// Runs an ask, in the epoch of this copy's reign. Returns what is said at once.
+    pub(super) fn ask(
+        &mut self,
+        epoch: Epoch,
+        client: usize,
+        number: u64,
+        ask: Ask,
+    ) -> Option<Reply> {
+        self.go_live(epoch);
+        let request = RequestId { session: SessionId(client as u128), number };
+        let answered = match ask {
+            Ask::Open => Ok(self.open(request.session)),
+            Ask::Read(key, input) => Ok(self.read(key, input)),
+            Ask::Write { key, input, opening, floor } => {
+                let numbered = Numbered { request, opening, floor, message: 0 };
+                self.write(key, input, &numbered)
+            }
+        };
+        match answered {
+            Ok((reply, waits_for)) => {
+                let is_read = matches!(ask, Ask::Read(..));
+                self.held.push_back(Held { client, number, reply, waits_for, is_read });
+                None
+            }
+            Err(reply) => Some(reply),
+        }
+    }
+
+    fn go_live(&mut self, epoch: Epoch) {
+        if self.live.is_some() {
+            return;
+        }
+        let mut state = self.folded.clone();
+        self.copy.unfolded().into_iter().for_each(|entry| state.write(entry.record));
+        let mut sessions = Sessions::new(LIMITS);
+        state.sessions.iter().for_each(|(id, session)| sessions.restore(*id, *session));
+        self.live = Some(Live { epoch, state, sessions });
+    }
+
+    fn live(&mut self) -> &mut Live {
+        self.live.as_mut().expect("it was made so")
+    }
+
+    fn open(&mut self, session: SessionId) -> (Reply, Position) {
+        let next = self.next();
+        let opened = self.live().sessions.open(session, true, next, Timestamp::default());
+        let (opened, is_new) = opened.expect("there is room for all clients");
+        if is_new {
+            self.execute(Record { entity: None, session: Some((session, opened)) });
+        }
+        (Reply::Opened(opened.opening), opened.opening)
+    }
+
+    fn read(&mut self, key: Key, input: Input) -> (Reply, Position) {
+        let entity = self.entity(key);
+        let output = entity.object.clone().step(input);
+        let written_at = entity.written_at;
+        let version = Version { position: written_at, index: 0 };
+        (Reply::Done { output, version }, written_at)
+    }
+
+    fn write(
+        &mut self,
+        key: Key,
+        input: Input,
+        ask: &Numbered,
+    ) -> Result<(Reply, Position), Reply> {
+        let last = self.copy.last();
+        let floor = match self.live().sessions.admit(ask, Timestamp::default()) {
+            Ok(floor) => floor,
+            // That it is not there is an answer as any other.
+            Err(Refusal::NotOpen) => return Ok((Reply::NotOpen, last)),
+            Err(Refusal::Full) => return Err(Reply::Refused),
+        };
+        let mut entity = self.entity(key);
+        match entity.answers.judge(ask, floor) {
+            Verdict::Run => (),
+            Verdict::Answered(Outcome::Reply(bytes)) => return Ok(recorded(bytes)),
+            Verdict::Expired => return Ok((Reply::Expired, last)),
+            verdict => unreachable!("{verdict:?} of {ask:?}"),
+        }
+        let position = self.next();
+        let output = entity.object.step(input);
+        if !input.is_changeless(&output) {
+            entity.written_at = position;
+        }
+        let version = Version { position: entity.written_at, index: 0 };
+        let outcome = Outcome::Reply(to_record(position, version, &output));
+        entity.answers.record(ask, floor, outcome);
+        let session = self.session(ask.request.session);
+        self.execute(Record { entity: Some((key, entity)), session });
+        Ok((Reply::Done { output, version }, position))
+    }
+
+    fn session(&mut self, id: SessionId) -> Option<(SessionId, Session)> {
+        self.live().sessions.session(id).map(|session| (id, *session))
+    }
+
+    fn entity(&mut self, key: Key) -> Entity {
+        self.live().state.entities.get(&key).cloned().unwrap_or_else(|| Entity::new(key))
+    }
+
+    fn next(&mut self) -> Position {
+        let epoch = self.live().epoch;
+        self.copy.next_position(epoch)
+    }
+
+    fn execute(&mut self, record: Record) {
+        self.live().state.write(record.clone());
+        self.copy.execute(record.replicated());
+    }
+
+    /// Takes the answers that depend on nothing that is not committed, in their order.
+    pub(super) fn take_ready(&mut self, committed: Position) -> Vec<Held> {
+        let is_ready = |held: &Held| {
+            let is_early = is_broken(Breakage::AnsweredBeforeCommit)
+                || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
+            held.waits_for <= committed || is_early
+        };
+        // Each waits for what it saw, and not for what came before it.
+        let (ready, held) = self.held.drain(..).partition(is_ready);
+        self.held = held;
+        Vec::from(ready)
+    }
+}
+
+/// An answer as it is recorded: where that was, the version, and what was answered.
+fn to_record(at: Position, version: Version, output: &Output) -> Box<[u8]> {
+    let places = [at, version.position].map(|place| [place.epoch.0, place.seq.0]);
+    let words = places.into_iter().flatten().chain(output.to_words());
+    words.flat_map(u64::to_le_bytes).collect()
+}
+
+/// What a retry hears, and what that depends on.
+fn recorded(bytes: &[u8]) -> (Reply, Position) {
+    let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).expect("whole words");
+    let words: Vec<u64> = bytes.chunks(8).map(word).collect();
+    let place = |at: usize| Position { epoch: Epoch(words[at]), seq: Seq(words[at + 1]) };
+    let version = Version { position: place(2), index: 0 };
+    let reply = Reply::Done { output: Output::from_words(&words[4..]), version };
+    let waits_for =
+        if is_broken(Breakage::RecordedBeforeCommit) { Position::default() } else { place(0) };
+    (reply, waits_for)
+}
