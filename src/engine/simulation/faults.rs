@@ -71,7 +71,9 @@ impl Network {
         };
         arrivals.push(wait(random));
         if random.percent(self.twice_percent) {
-            arrivals.push(wait(random) * 4);
+            // Sometimes so late that nobody thinks of it any more.
+            let late = if random.percent(20) { random.millis(300, 3000) } else { wait(random) * 4 };
+            arrivals.push(late);
         }
         arrivals
     }

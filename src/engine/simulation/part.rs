@@ -146,6 +146,10 @@ impl Part {
         }
         let version = Version { position: entity.written_at, index: 0 };
         let outcome = Outcome::Reply(to_record(position, version, &output));
+        // The record says the floor, too: so what is under it can be forgotten.
+        let sessions = &mut self.live().sessions;
+        sessions.floor_stored(ask.request.session, floor);
+        entity.answers.prune(sessions);
         entity.answers.record(ask, floor, outcome);
         let session = self.session(ask.request.session);
         self.execute(Record { entity: Some((key, entity)), session });
