@@ -16,6 +16,8 @@ use crate::store::{DeadLetter, Row, RowKey, Store};
 use crate::wire::record;
 
 use super::error::StartError;
+use super::inbox_rows::{INBOX_TYPE, INBOXES};
+use super::post::{self, Post};
 use super::registry::Registry;
 use super::session_rows::{SESSION_TYPE, SESSIONS, SessionRows};
 use super::unit::{PartitionTime, Recovered, without_record};
@@ -53,6 +55,7 @@ pub(crate) fn empty(
         sessions: Sessions::new(session_limits(registry)),
         parked: BTreeMap::new(),
         removed: BTreeSet::new(),
+        post: Post::new(post::config(&registry.limits), partitions, registry.kinds.len()),
         time: PartitionTime::new(now, wall, Timestamp::default()),
     }
 }
@@ -74,6 +77,7 @@ pub(crate) async fn recover(
         time: Timestamp::default(),
         recovered: empty(registry, partitions, now, wall),
         unknown: BTreeMap::new(),
+        sending: BTreeSet::new(),
     };
     // What is only a part of the whole, once entities begin to leave memory again: which may leave
     // depends on the sessions that are open, and no parked write may.
@@ -101,7 +105,12 @@ pub(crate) async fn recover(
     if let Some((name, rows)) = restoring.unknown.pop_first() {
         return Err(StartError::UnknownEntityType { name, rows });
     }
-    let Restoring { mut recovered, newest, time, .. } = restoring;
+    let Restoring { mut recovered, newest, time, sending, .. } = restoring;
+    for id in sending {
+        let Recovered { entities, post, .. } = &mut recovered;
+        let sent = entities[usize::from(id.kind)].sent(id.slot);
+        sent.iter().for_each(|sent| post.restore(id, sent));
+    }
     recovered.time = PartitionTime::new(now, wall, time);
     recovered.begin(now);
     if newest < epoch {
@@ -134,7 +143,7 @@ impl Scan<'_> {
 impl Recovered {
     /// All is read: the partition is about to serve.
     fn begin(&mut self, now: Instant) {
-        let Recovered { entities, session_rows, parked, time, .. } = self;
+        let Recovered { entities, session_rows, parked, post, time, .. } = self;
         for entities in &mut *entities {
             entities.started(time.at(now));
         }
@@ -142,6 +151,7 @@ impl Recovered {
         parked.retain(|id, letter| {
             let newest = match id.kind {
                 SESSIONS => session_rows.version(id.slot),
+                INBOXES => post.rows.version(id.slot),
                 kind => entities[usize::from(kind)].version(id.slot),
             };
             newest <= letter.row.version
@@ -158,6 +168,8 @@ struct Restoring<'a> {
     time: Timestamp,
     recovered: Recovered,
     unknown: BTreeMap<String, u64>,
+    /// Entities that have sent messages; these stay.
+    sending: BTreeSet<EntityId>,
 }
 
 impl Restoring<'_> {
@@ -178,6 +190,10 @@ impl Restoring<'_> {
             let id = session_rows.restore(row, record.as_ref(), sessions).map_err(corrupt)?;
             return Ok(Some(id));
         }
+        if name == INBOX_TYPE {
+            let Post { rows, inbox, .. } = &mut self.recovered.post;
+            return rows.restore(row, record.as_ref(), inbox).map(Some).map_err(corrupt);
+        }
         let Some(kind) = self.registry.index_named(name) else {
             if !self.registry.retired.contains(name) {
                 *self.unknown.entry(name.to_owned()).or_default() += 1;
@@ -186,6 +202,9 @@ impl Restoring<'_> {
         };
         let is_removed = record.as_ref().is_none_or(|r| r.change == record::Change::Removed);
         let id = self.recovered.entities[kind].restore(row, record, self.wall).map_err(corrupt)?;
+        if !self.recovered.entities[kind].sent(id.slot).is_empty() {
+            self.sending.insert(id);
+        }
         if is_removed {
             self.recovered.removed.insert(id);
         } else {

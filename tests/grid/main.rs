@@ -10,6 +10,7 @@ mod endings;
 mod entities;
 mod evolution;
 mod limits;
+mod messages;
 mod metrics;
 mod promises;
 mod refusals;

@@ -69,7 +69,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Step::StoreNumber),
         6 => (0..8usize, prop::bool::weighted(0.2))
             .prop_map(|(at, keep)| Step::Deliver { at, keep }),
-        6 => (0..8usize, prop::bool::weighted(0.2)).prop_map(|(at, keep)| Step::Answer { at, keep }),
+        6 => (0..8usize, prop::bool::weighted(0.2))
+            .prop_map(|(at, keep)| Step::Answer { at, keep }),
         1 => (0..8usize).prop_map(|at| Step::Lose { at }),
         6 => Just(Step::Apply),
         3 => (1..6u64).prop_map(|seconds| Step::Pass { seconds }),
@@ -348,8 +349,12 @@ fn take<T: Clone>(from: &mut Vec<T>, at: usize, keep: bool) -> Option<T> {
     Some(if keep { from[at].clone() } else { from.remove(at) })
 }
 
+fn config_of_cases(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(config_of_cases(800))]
 
     #[test]
     fn each_message_takes_effect_once_and_in_order(steps in steps(), crashes in 0..3u8) {

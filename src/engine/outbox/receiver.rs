@@ -60,6 +60,11 @@ impl<P> Inbox<P> {
         }
     }
 
+    /// The reign begins, before anything is received.
+    pub(crate) fn begin(&mut self, reign: Epoch) {
+        self.reign = reign;
+    }
+
     /// Puts back the number that the store holds of a sender.
     pub(crate) fn restore(&mut self, from: PartitionId, number: Number) {
         let sender = self.senders.entry(from).or_default();
@@ -88,10 +93,10 @@ impl<P> Inbox<P> {
         self.pending.iter().copied()
     }
 
-    /// Whether any message is to be applied.
+    /// Whether anything is to be applied or told.
     #[must_use]
-    pub(crate) fn is_pending(&self) -> bool {
-        !self.pending.is_empty()
+    pub(crate) fn is_stirred(&self) -> bool {
+        !self.pending.is_empty() || !self.untold.is_empty()
     }
 
     /// The message of a sender that is to be applied next.
@@ -161,6 +166,12 @@ impl<P> Inbox<P> {
     pub(crate) fn behind(&self) -> Vec<PartitionId> {
         let is_behind = |sender: &Sender<P>| sender.persisted > sender.stored;
         self.senders.iter().filter(|(_, it)| is_behind(it)).map(|(from, _)| *from).collect()
+    }
+
+    /// Whether there are any.
+    #[must_use]
+    pub(crate) fn is_behind(&self) -> bool {
+        self.senders.values().any(|sender| sender.persisted > sender.stored)
     }
 
     /// What the partition's own row is to say of a sender: everything at or under it is durable.

@@ -87,6 +87,11 @@ impl<P: Clone> Outbox<P> {
         }
     }
 
+    /// The reign begins, before anything is sent.
+    pub(crate) fn begin(&mut self, epoch: Epoch) {
+        self.epoch = epoch;
+    }
+
     /// Whether a handler of an ask may send. Asked before it runs: what one handler sends may go
     /// over the bounds.
     #[must_use]

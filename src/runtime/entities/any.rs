@@ -7,17 +7,19 @@ use bytes::Bytes;
 
 use super::residency::Due;
 use super::slot::{Extra, State};
-use super::{Entities, Execution, Undone, quietly};
-use crate::engine::execution::{Answers, Sessions};
+use super::{Arrival, Arrived, Entities, Execution, Post, Undone, quietly};
+use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, Version};
 use crate::engine::instant::Timestamp;
+use crate::engine::outbox::Number;
 use crate::engine::replica::primary::Leaving;
 use crate::entity::Entity;
 use crate::error::DecodeError;
 use crate::key::{self, Key};
 use crate::metrics::{Lookup, TypeCounts};
 use crate::store::{Row, RowKey};
-use crate::wire::record::{self, Bin, Change, Record};
+use crate::wire::mail::{Parked, Sent};
+use crate::wire::record::{self, Bin, Change, Parts, Record};
 
 /// Entities that one sweep for forgotten answers looks at.
 const SWEEP: u32 = 10_000;
@@ -29,7 +31,7 @@ const EXPIRE_AT_ONCE: usize = 1000;
 pub(crate) trait AnyEntities {
     fn as_any(&mut self) -> &mut dyn Any;
     /// The newest change of an entity as a row. A removed entity without answers is a deletion.
-    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row;
+    fn row(&mut self, slot: u32, sessions: &Sessions, post: &Post) -> Row;
     /// Takes in what the store holds of an entity, unless something newer is there. No record is a
     /// deletion.
     fn restore(
@@ -69,8 +71,31 @@ pub(crate) trait AnyEntities {
     fn evict(&mut self, leaving: Leaving);
     /// Whether an entity that is not here may be in the store.
     fn is_complete(&self) -> bool;
-    /// Forgets some of the answers that no session may ask for again.
-    fn sweep(&mut self, sessions: &Sessions);
+    /// Forgets some of the answers that no session may ask for again, and some of what was applied.
+    fn sweep(&mut self, sessions: &Sessions, post: &Post);
+    /// Lets a message in.
+    fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived;
+    /// Of what an entity has sent, these need not be kept any more. Notes that, to be stored later.
+    fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution);
+    /// What an entity has sent and keeps.
+    fn sent(&self, slot: u32) -> &[Sent];
+    /// Parks a message that an entity has sent. Returns the version to wait for.
+    fn park_sent(
+        &mut self,
+        slot: u32,
+        number: Number,
+        parked: Parked,
+        execution: &mut Execution,
+    ) -> Version;
+    /// Takes a parked message out. Sends it anew if that is wanted. Returns the version to wait
+    /// for, or nothing if there is no such message.
+    fn settle_parked(
+        &mut self,
+        slot: u32,
+        number: Number,
+        again: bool,
+        execution: &mut Execution,
+    ) -> Option<Version>;
     fn keeps_answers(&self) -> bool;
     /// Whether any is to leave as soon as nothing holds it.
     fn is_leaving(&self) -> bool;
@@ -89,8 +114,8 @@ impl<E: Entity> AnyEntities for Entities<E> {
         self
     }
 
-    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row {
-        let keeps_answers = self.prune(slot, sessions);
+    fn row(&mut self, slot: u32, sessions: &Sessions, post: &Post) -> Row {
+        let keeps_answers = self.prune(slot, sessions, post);
         let version = self.version(slot);
         let known = &self.slots[slot];
         let mut key = Vec::new();
@@ -104,11 +129,21 @@ impl<E: Entity> AnyEntities for Entities<E> {
         };
         let time = extra.map_or(Timestamp::default(), |extra| extra.time);
         let expires_at = self.residency.expires_at(time);
-        let encode = |change| {
-            let answers = known.answers();
-            record::encode(E::NAME, &key, version, time, &change, answers, expires_at)
+        let (answers, mail) = (known.answers(), known.mail());
+        let encode = |change: &Change<'_>| {
+            let (entity_type, key) = (E::NAME, &*key);
+            record::encode(Parts {
+                entity_type,
+                key,
+                version,
+                time,
+                change,
+                answers,
+                mail,
+                expires_at,
+            })
         };
-        let record = change.map(|change| Bytes::from(encode(change)));
+        let record = change.map(|change| Bytes::from(encode(&change)));
         let key = RowKey { entity_type: Arc::clone(&self.name), key: key.into() };
         Row { key, version, record }
     }
@@ -139,14 +174,17 @@ impl<E: Entity> AnyEntities for Entities<E> {
             let by_options = self.residency.expires_at(record.time)?;
             Some(record.expires_at.unwrap_or(by_options))
         });
-        let (time, answers) = record
-            .map_or((Timestamp::default(), Answers::new()), |record| (record.time, record.answers));
-        self.answering += usize::from(!answers.is_empty());
-        self.answering -= usize::from(!self.slots[slot].answers().is_empty());
+        let (time, answers, mail) = record.map_or_else(Default::default, |record| {
+            let mail = (!record.mail.is_empty()).then(|| Box::new(record.mail));
+            (record.time, record.answers, mail)
+        });
+        let extra = Extra { encoded, time, answers, mail };
+        self.answering += usize::from(extra.keeps());
+        self.answering -= usize::from(self.slots[slot].keeps());
         let known = &mut self.slots[slot];
         known.version = self.epochs.pack(row.version);
         known.state = state;
-        known.extra = Some(Box::new(Extra { encoded, time, answers }));
+        known.extra = Some(Box::new(extra));
         let weight = self.weight(slot);
         self.residency.restored(slot, weight, expires_at);
         Ok(id)
@@ -165,11 +203,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if !known.is_absent() || self.version(slot) > stored {
             return false;
         }
-        let has_answers = !known.answers().is_empty();
-        if !has_answers {
+        let keeps = known.keeps();
+        if !keeps {
             self.free(slot);
         }
-        has_answers
+        keeps
     }
 
     fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool {
@@ -177,10 +215,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if !known.is_absent() {
             return false;
         }
-        if known.answers().is_empty() {
+        if !known.keeps() {
             return true; // its deletion is on the way
         }
-        if !self.prune(slot, &execution.sessions) {
+        if !self.prune(slot, &execution.sessions, &execution.post) {
             self.note(slot, true, None, 0, execution);
         }
         true
@@ -233,9 +271,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
                 return true;
             }
             match &mut known.extra {
+                Some(extra) if extra.has_sent() => true,
                 Some(extra) if !extra.answers.is_empty() => {
                     let keeps = extra.answers.prune(sessions);
-                    *answering -= usize::from(!keeps);
+                    *answering -= usize::from(!extra.keeps());
                     keeps
                 }
                 _ => false,
@@ -266,7 +305,39 @@ impl<E: Entity> AnyEntities for Entities<E> {
         self.residency.is_complete()
     }
 
-    fn sweep(&mut self, sessions: &Sessions) {
+    fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived {
+        Entities::arrive(self, arrival, execution)
+    }
+
+    fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution) {
+        Entities::forget_sent(self, slot, numbers, execution);
+    }
+
+    fn sent(&self, slot: u32) -> &[Sent] {
+        self.slots.get(slot).map_or(&[], |known| &known.mail().sent)
+    }
+
+    fn park_sent(
+        &mut self,
+        slot: u32,
+        number: Number,
+        parked: Parked,
+        execution: &mut Execution,
+    ) -> Version {
+        Entities::park_sent(self, slot, number, parked, execution)
+    }
+
+    fn settle_parked(
+        &mut self,
+        slot: u32,
+        number: Number,
+        again: bool,
+        execution: &mut Execution,
+    ) -> Option<Version> {
+        Entities::settle_parked(self, slot, number, again, execution)
+    }
+
+    fn sweep(&mut self, sessions: &Sessions, post: &Post) {
         if self.answering == 0 {
             return;
         }
@@ -274,7 +345,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
         for slot in self.swept..end.min(self.swept.saturating_add(SWEEP)) {
             // What was removed is buried when its answers go, and not before.
             if self.slots.get(slot).is_some_and(|known| !known.is_absent()) {
-                self.prune(slot, sessions);
+                self.prune(slot, sessions, post);
                 self.slots[slot].trim();
             }
         }
@@ -318,7 +389,9 @@ impl<E: Entity> AnyEntities for Entities<E> {
 mod tests {
     use super::*;
     use crate::config::EntityOptions;
+    use crate::engine::execution::Answers;
     use crate::prelude::*;
+    use crate::wire::mail::Mail;
 
     #[derive(Entity, Default, Serialize, Deserialize)]
     #[entity(key = u64, handles())]
@@ -330,8 +403,17 @@ mod tests {
         let key = Bytes::copy_from_slice(&7u64.to_be_bytes());
         let version = Version::new(1, 1, 0);
         let change = Change::Changes(vec![]);
-        let (time, answers) = (Timestamp::default(), Answers::new());
-        let bytes = record::encode("unit", &key, version, time, &change, &answers, None);
+        let time = Timestamp::default();
+        let bytes = record::encode(Parts {
+            entity_type: "unit",
+            key: &key,
+            version,
+            time,
+            change: &change,
+            answers: &Answers::new(),
+            mail: &Mail::default(),
+            expires_at: None,
+        });
         let row = Row {
             key: RowKey { entity_type: "unit".into(), key },
             version,

@@ -6,6 +6,7 @@
 
 mod dead_letters;
 mod direct;
+mod messages;
 mod residency;
 mod sessions;
 mod storing;
@@ -31,6 +32,7 @@ use super::exchange::{AnyAsk, Refusal};
 use super::execution::{Batch, Execution};
 use super::held::Held;
 use super::loading::{Load, Loading};
+use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::session_rows::SessionRows;
 use super::undone::quietly;
@@ -38,6 +40,7 @@ use super::waiting::Waiting;
 
 use dead_letters::Settling;
 pub(crate) use dead_letters::{LetterId, Opened, Settled};
+pub(crate) use messages::ParkedMessage;
 
 /// How often removed entities and idle sessions are looked for.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
@@ -89,6 +92,8 @@ pub(crate) struct Unit {
     write_behind: Option<WriteBehind>,
     /// Asks that wait for room in the queue.
     waiting: Waiting,
+    /// Asks that wait until the partition keeps fewer messages that it has sent.
+    blocked: Waiting,
     /// Asks that wait for their entities.
     loading: Loading,
     /// Writes that the store refused, and holds as dead letters.
@@ -108,6 +113,8 @@ pub(crate) struct Unit {
     writing: Option<Writing>,
     /// What the store is to read next.
     load: Option<Load>,
+    /// What is to be brought to other partitions.
+    letters: Vec<(PartitionId, Letter)>,
     /// Asks answered since the lane last asked.
     answered: u32,
     /// Their callers, to be woken.
@@ -123,6 +130,7 @@ pub(crate) struct Recovered {
     pub(crate) sessions: Sessions,
     pub(crate) parked: BTreeMap<EntityId, DeadLetter>,
     pub(crate) removed: BTreeSet<EntityId>,
+    pub(crate) post: Post,
     pub(crate) time: PartitionTime,
 }
 
@@ -140,6 +148,7 @@ impl Unit {
         for (kind, entities) in recovered.entities.iter_mut().enumerate() {
             entities.count_in(metrics.of_type(kind));
         }
+        recovered.post.begin(primary.epoch());
         let has_orphans = recovered.session_rows.has_orphans();
         let housekeeping_at = if has_orphans { now } else { now + HOUSEKEEPING_EVERY };
         let Limits { retry_min, retry_max, .. } = registry.limits;
@@ -153,10 +162,12 @@ impl Unit {
                 write_behind.is_some(),
                 recovered.sessions,
                 recovered.removed,
+                recovered.post,
             ),
             primary,
             write_behind,
             waiting: Waiting::default(),
+            blocked: Waiting::default(),
             loading: Loading::new(retry_min, retry_max),
             parked: recovered.parked,
             parking: BTreeMap::new(),
@@ -167,6 +178,7 @@ impl Unit {
             effects: Vec::new(),
             writing: None,
             load: None,
+            letters: Vec::new(),
             answered: 0,
             wakers: Vec::new(),
             now,
@@ -183,6 +195,9 @@ impl Unit {
             if self.must_wait(&*ask, has_room) {
                 let hash = self.key_hash(&*ask);
                 self.waiting.push(ask, hash);
+            } else if self.is_blocked(&*ask) {
+                let hash = self.key_hash(&*ask);
+                self.blocked.push(ask, hash);
             } else if let Some(ask) = self.find_entity(ask) {
                 self.run(ask);
             }
@@ -196,6 +211,9 @@ impl Unit {
         for ask in self.waiting.take_expired(now) {
             self.refuse(&*ask, Refusal::Busy);
         }
+        for ask in self.blocked.take_expired(now) {
+            self.refuse(&*ask, Refusal::Busy);
+        }
         for ask in self.loading.take_expired(now) {
             self.refuse(&*ask, Refusal::Busy);
         }
@@ -207,6 +225,7 @@ impl Unit {
 
     /// Performs what is due and runs what waited for room.
     pub(crate) fn settle(&mut self) {
+        self.exchange_letters();
         let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
         if due.is_some_and(|due| due <= self.now) {
             self.step_write_behind(write_behind::Event::Tick);
@@ -214,10 +233,15 @@ impl Unit {
         if !self.waiting.is_empty() && self.has_room() {
             let asks = self.waiting.take_all();
             self.execute(self.now, asks.into_iter());
-            let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-            if due.is_some_and(|due| due <= self.now) {
-                self.step_write_behind(write_behind::Event::Tick);
-            }
+        }
+        if !self.blocked.is_empty() && self.execution.post.outbox.has_room() {
+            let asks = self.blocked.take_all();
+            self.execute(self.now, asks.into_iter());
+        }
+        self.exchange_letters();
+        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        if due.is_some_and(|due| due <= self.now) {
+            self.step_write_behind(write_behind::Event::Tick);
         }
         self.evict();
         if let Some(queue) = &self.write_behind {
@@ -237,16 +261,21 @@ impl Unit {
     /// When the unit wants to be woken.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let store = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        let store_is_there = self.write_behind.is_some();
         let has_house = !self.execution.removed.is_empty()
+            || (store_is_there && self.execution.post.inbox.is_behind())
             || !self.session_rows.is_empty()
             || self
                 .entities
                 .iter()
                 .any(|entities| entities.keeps_answers() || entities.is_leaving());
         let house = has_house.then_some(self.housekeeping_at);
-        let waits = [self.waiting.next_deadline(), self.loading.next_deadline()];
+        let waits = [&self.waiting, &self.blocked].map(Waiting::next_deadline);
+        let letters = self.execution.post.wake_at.filter(|_| !self.primary.is_fenced());
         let more = self.has_more_to_evict.then_some(self.now);
-        let deadlines = [store, waits[0], waits[1], house, self.expiry_at(), more];
+        let loading = self.loading.next_deadline();
+        let deadlines =
+            [store, waits[0], waits[1], loading, house, self.expiry_at(), more, letters];
         deadlines.into_iter().flatten().min()
     }
 
@@ -282,6 +311,19 @@ impl Unit {
         }
         let hash = if self.waiting.is_empty() { return false } else { self.key_hash(ask) };
         self.waiting.has(ask.target_kind(), hash)
+    }
+
+    /// Likewise while the partition keeps too many messages: but only of types that send.
+    fn is_blocked(&mut self, ask: &dyn AnyAsk) -> bool {
+        let kind = ask.target_kind();
+        if self.primary.is_fenced() || !self.execution.post.is_sending(kind) {
+            return false;
+        }
+        if ask.writes() {
+            return !self.blocked.is_empty() || self.execution.post.holds_up(kind);
+        }
+        let hash = if self.blocked.is_empty() { return false } else { self.key_hash(ask) };
+        self.blocked.has(kind, hash)
     }
 
     fn key_hash(&mut self, ask: &dyn AnyAsk) -> u64 {
@@ -360,12 +402,20 @@ impl Unit {
                         Held::Session(opened, state) => {
                             let _ = opened.send(state); // whoever asked may be gone
                         }
+                        Held::Messages(numbers) => {
+                            let outbox = &mut self.execution.post.outbox;
+                            numbers.into_iter().for_each(|number| outbox.release(number));
+                        }
+                        Held::Parked(number) => self.execution.post.outbox.parked(number),
+                        Held::Settled(done) => {
+                            let _ = done.send(()); // whoever asked may be gone
+                        }
                     }
                 }
                 primary::Effect::Abandon(ticket) => {
-                    match self.execution.held.remove(ticket.0 as usize) {
-                        Held::Ask(ask) => self.refuse(&*ask, Refusal::Unavailable),
-                        Held::Session(..) => (),
+                    // Whoever else waits hears that nobody is there any more.
+                    if let Held::Ask(ask) = self.execution.held.remove(ticket.0 as usize) {
+                        self.refuse(&*ask, Refusal::Unavailable);
                     }
                 }
             }
@@ -392,7 +442,8 @@ impl Unit {
         self.perform(&mut effects);
         self.persisted_waiters.clear();
         self.settling.clear();
-        for ask in self.waiting.take_all().into_iter().chain(self.loading.take_all()) {
+        let waiting = self.waiting.take_all().into_iter().chain(self.blocked.take_all());
+        for ask in waiting.chain(self.loading.take_all()) {
             self.refuse(&*ask, Refusal::Unavailable);
         }
     }

@@ -64,10 +64,13 @@ impl Unit {
         if let Err(error) = self.take_in(kind, key, loaded) {
             return self.unreadable(key, &error.to_string());
         }
+        let is_wanted = self.loading.is_wanted(key);
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
         self.entities[kind].count_lookups(found, asks.len() as u64);
-        let may_write = self.has_room() && self.waiting.is_empty();
+        let post = &self.execution.post;
+        let is_free = self.blocked.is_empty() && !post.holds_up(kind as u16);
+        let may_write = self.has_room() && self.waiting.is_empty() && is_free;
         let mut must_wait = Vec::new();
         for ask in asks {
             if must_wait.is_empty() && (may_write || !ask.writes()) {
@@ -80,6 +83,9 @@ impl Unit {
         for ask in must_wait.into_iter().rev() {
             let hash = self.key_hash(&*ask);
             self.waiting.push_first(ask, hash);
+        }
+        if is_wanted {
+            self.apply_messages(Some(key));
         }
     }
 
@@ -118,6 +124,7 @@ impl Unit {
     /// What the store holds of an entity cannot be read: whoever waits for it hears so.
     fn unreadable(&mut self, key: &RowKey, reason: &str) {
         tracing::error!(partition = %self.partition, row = ?key, reason, "row cannot be read");
+        self.refuse_messages(key, reason);
         let refusal = Refusal::Undecodable(reason.into());
         for ask in self.loading.take(key) {
             self.refuse(&*ask, refusal.clone());
