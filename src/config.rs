@@ -207,11 +207,14 @@ pub struct Limits {
     pub outbox_bytes_max: u64,
     /// Bytes of one encoded message that a handler sends.
     pub message_bytes_max: usize,
-    /// How often a message is tried whose handler panics, before it is parked.
+    /// How often a message is tried whose handler panics, before it is parked; and a reminder,
+    /// before it is given up.
     pub message_attempts_max: u32,
     /// Messages of one partition that are parked. At the bound, one that would be parked is tried
     /// further, and those behind it wait.
     pub parked_messages_max: usize,
+    /// Reminders that one entity may have. All of them are part of its row.
+    pub reminders_per_entity_max: usize,
     /// First pause after a failure of the store; doubles up to `retry_max`, with jitter.
     pub retry_min: Duration,
     /// Longest pause between tries of a failing store.
@@ -248,6 +251,7 @@ impl Default for Limits {
             message_bytes_max: 1 << 20,
             message_attempts_max: 5,
             parked_messages_max: 10_000,
+            reminders_per_entity_max: 100,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             session_idle: Duration::from_secs(3600),

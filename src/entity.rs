@@ -14,7 +14,7 @@ use crate::error::DecodeError;
 use crate::key::Key;
 
 use deeds::Deeds;
-pub use deeds::{Address, Missed};
+pub use deeds::{Address, Missed, When};
 use delivery::Accepted;
 
 /// One keyed piece of state, owned by the processing unit of its partition.
@@ -250,6 +250,28 @@ impl<'a, E: Entity> Context<'a, E> {
         message: M,
     ) {
         self.deeds.get_or_insert_default().send(to.into(), &message);
+    }
+
+    /// Sets a reminder of this entity: the message comes to it at that time, in partition time,
+    /// also if the process has crashed or the entity has left memory in between. It takes the place
+    /// of a reminder of the same name. It is set with the change of this entity, both or none, and
+    /// goes when the entity is removed.
+    ///
+    /// A handler that returns `Err` has consumed the firing. One that panics is tried again a few
+    /// times (`Limits::message_attempts_max`), then that firing is given up.
+    pub fn remind<M: MessageTo<E> + Message<Mode = Write>>(
+        &mut self,
+        name: &str,
+        when: When,
+        message: M,
+    ) {
+        let now = self.now;
+        self.deeds.get_or_insert_default().remind(name, when, &message, now);
+    }
+
+    /// Cancels the reminder of this name, if there is one (unless this handler fails).
+    pub fn cancel(&mut self, name: &str) {
+        self.deeds.get_or_insert_default().cancel(name);
     }
 
     pub(crate) fn take_deeds(&mut self) -> Option<Box<Deeds>> {

@@ -27,7 +27,7 @@ pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Ve
 pub use engine::instant::Timestamp;
 pub use entity::{
     Address, Context, Entity, Handler, Message, MessageTo, Missed, Mode, Read, Reader, StoredState,
-    Write,
+    When, Write,
 };
 pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};

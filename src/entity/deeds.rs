@@ -98,11 +98,55 @@ pub enum Missed {
     Skip,
 }
 
+/// When a reminder fires.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct When {
+    first: First,
+    every: Option<Duration>,
+    missed: Missed,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum First {
+    After(Duration),
+    At(Timestamp),
+}
+
+impl When {
+    /// Once, this long after the handler that sets it.
+    #[must_use]
+    pub const fn after(after: Duration) -> When {
+        When { first: First::After(after), every: None, missed: Missed::Once }
+    }
+
+    /// Once, at this time. If that has passed, at once.
+    #[must_use]
+    pub const fn at(at: Timestamp) -> When {
+        When { first: First::At(at), every: None, missed: Missed::Once }
+    }
+
+    /// Again and again, first after one such period. At most every millisecond.
+    #[must_use]
+    pub fn every(period: Duration) -> When {
+        let period = period.max(Duration::from_millis(1));
+        When { first: First::After(period), every: Some(period), missed: Missed::Once }
+    }
+
+    /// What becomes of firings that were missed; [`Missed::Once`] unless it is said. Only what
+    /// repeats misses any: a single firing that comes late still comes.
+    #[must_use]
+    pub const fn missed(self, missed: Missed) -> When {
+        When { missed, ..self }
+    }
+}
+
 /// What one handler did.
 #[derive(Debug, Default)]
 pub(crate) struct Deeds {
     /// What it sent, in this order.
     pub(crate) sent: Vec<Parcel>,
+    /// Reminders that it has set or cancelled, by name, in this order.
+    pub(crate) reminders: Vec<(Box<str>, Option<Reminder>)>,
     /// What it wanted to do and cannot be done.
     pub(crate) failure: Option<String>,
 }
@@ -119,6 +163,29 @@ impl Deeds {
                 body,
             });
         }
+    }
+
+    pub(super) fn remind<M: Message>(
+        &mut self,
+        name: &str,
+        when: When,
+        message: &M,
+        now: Timestamp,
+    ) {
+        let When { first, every, missed } = when;
+        let due_at = match first {
+            First::After(after) => now + after,
+            First::At(at) => at,
+        };
+        if let Some(body) = self.encode(message) {
+            let (name, message): (Box<str>, Box<str>) = (name.into(), M::NAME.into());
+            let reminder = Reminder { name: name.clone(), due_at, every, missed, message, body };
+            self.reminders.push((name, Some(reminder)));
+        }
+    }
+
+    pub(super) fn cancel(&mut self, name: &str) {
+        self.reminders.push((name.into(), None));
     }
 
     fn encode<M: Message>(&mut self, message: &M) -> Option<Box<[u8]>> {

@@ -90,6 +90,8 @@ metrics! {
         "messages that came to a partition, by what became of them, and those that were parked";
     PARKED_MESSAGES = "fastness_messages_parked", Gauge, "messages", [],
         "messages that failed too often and that are parked";
+    REMINDERS = "fastness_reminders_total", Counter, "firings", ["outcome"],
+        "reminders that were due, by what became of them";
     VIOLATIONS = "fastness_invariant_violations_total", Counter, "violations", ["invariant"],
         "broken invariants; each is a bug";
 }
@@ -113,6 +115,10 @@ pub(super) const OUTCOMES: [&str; 12] = [
 /// What may become of a message.
 pub(super) const MESSAGE_OUTCOMES: [&str; 5] =
     ["applied", "refused", "duplicate", "undone", "parked"];
+
+/// What may become of a reminder that is due.
+pub(super) const REMINDER_OUTCOMES: [&str; 5] =
+    ["fired", "refused", "missed", "undone", "given_up"];
 
 /// Upper bounds of times, in seconds: from a handler alone to a store that is hardly there.
 pub(super) const SECONDS_BOUNDS: &[f64] = &[

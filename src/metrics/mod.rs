@@ -17,7 +17,7 @@ use crate::engine::instant::Instant;
 use crate::engine::write_behind::WriteBehind;
 
 use cells::{Cell, Histogram};
-use definitions::{BATCH_BOUNDS, MESSAGE_OUTCOMES, OUTCOMES, SECONDS_BOUNDS};
+use definitions::{BATCH_BOUNDS, MESSAGE_OUTCOMES, OUTCOMES, REMINDER_OUTCOMES, SECONDS_BOUNDS};
 pub(crate) use definitions::{Lookup, Reason};
 
 /// Nothing is pending.
@@ -56,6 +56,7 @@ struct UnitCounts {
     outbox: Cell,
     parked_messages: Cell,
     messages: [Cell; MESSAGE_OUTCOMES.len()],
+    reminders: [Cell; REMINDER_OUTCOMES.len()],
 }
 
 /// What one partition counts of one entity type.
@@ -103,6 +104,7 @@ impl GridMetrics {
             outbox: Cell::default(),
             parked_messages: Cell::default(),
             messages: Default::default(),
+            reminders: Default::default(),
         };
         GridMetrics {
             names: names.to_vec(),
@@ -221,6 +223,12 @@ impl UnitMetrics {
     pub(crate) fn message(&self, outcome: &'static str) {
         let at = MESSAGE_OUTCOMES.iter().position(|known| *known == outcome);
         self.counts.messages[at.expect("every outcome has its name in the list")].add(1);
+    }
+
+    /// Counts reminders by what became of them.
+    pub(crate) fn reminder(&self, outcome: &'static str, firings: u64) {
+        let at = REMINDER_OUTCOMES.iter().position(|known| *known == outcome);
+        self.counts.reminders[at.expect("every outcome has its name in the list")].add(firings);
     }
 
     pub(crate) fn retrying(&self) {

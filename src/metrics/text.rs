@@ -131,6 +131,10 @@ impl GridMetrics {
         let mut family = Family::new(encoder, STORE_ERRORS)?;
         family.number(&[("class", "transient")], shared(&self.unavailable))?;
         family.number(&[("class", "permanent")], shared(&self.refused))?;
+        let mut family = Family::new(encoder, REMINDERS)?;
+        for (at, outcome) in REMINDER_OUTCOMES.iter().enumerate() {
+            family.number(&[("outcome", *outcome)], self.sum(|unit| &unit.reminders[at]))?;
+        }
         let mut family = Family::new(encoder, VIOLATIONS)?;
         let violations = self.violations.lock().unwrap_or_else(PoisonError::into_inner);
         for (invariant, count) in violations.iter() {

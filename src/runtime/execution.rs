@@ -134,6 +134,10 @@ impl Execution {
         }
         let limits = self.limits();
         check_size("messages", deeds.sent.len(), limits.outbox_messages_max)?;
+        for reminder in deeds.reminders.iter().filter_map(|(_, reminder)| reminder.as_ref()) {
+            check_size("message", reminder.body.len(), limits.message_bytes_max)?;
+            check_size("name", reminder.name.len(), limits.key_bytes_max)?;
+        }
         for parcel in &deeds.sent {
             check_size("key", parcel.key.len(), limits.key_bytes_max)?;
             check_size("message", parcel.body.len(), limits.message_bytes_max)?;

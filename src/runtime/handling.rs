@@ -61,7 +61,8 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
         let failed = M::is_failure(&reply);
         let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
         let deeds = take_deeds(&mut cx, failed, execution)?;
-        Ok(Executed { failed, removed, passivated, value: (reply, encoded, deeds) })
+        let reminders = reminders(deeds.as_deref());
+        Ok(Executed { failed, removed, passivated, reminders, value: (reply, encoded, deeds) })
     });
     let (answer, outcome) = match result {
         Ok((reply, encoded, deeds)) => {
@@ -103,7 +104,8 @@ pub(crate) fn run_encoded<E: Entity>(
         })?;
         let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
         let deeds = take_deeds(&mut cx, failed, execution)?;
-        Ok(Executed { failed, removed, passivated, value: (failed, deeds) })
+        let reminders = reminders(deeds.as_deref());
+        Ok(Executed { failed, removed, passivated, reminders, value: (failed, deeds) })
     });
     let result = result.map(|(failed, deeds)| {
         let consumed = entities.consume(slot, source, failed, execution);
@@ -117,6 +119,11 @@ pub(crate) fn run_encoded<E: Entity>(
     let (id, version) = entities.note(slot, is_noted, None, 0, execution);
     execution.hold_fresh(id, version);
     result.map(|(failed, _)| failed)
+}
+
+/// How many reminders it has set.
+fn reminders(deeds: Option<&Deeds>) -> usize {
+    deeds.map_or(0, |deeds| deeds.reminders.iter().filter(|(_, it)| it.is_some()).count())
 }
 
 /// What a handler that has succeeded did beyond its entity's state.

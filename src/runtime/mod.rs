@@ -6,6 +6,7 @@
 //! `persistence` takes batches to the store.
 
 mod admissions;
+mod alarms;
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;

@@ -1,4 +1,5 @@
-//! What a partition sends to others and receives from them, and which of its entities sent what.
+//! What a partition sends to others and receives from them, which of its entities sent what, and
+//! which are to be reminded.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use crate::engine::outbox::{Config, Frame, Inbox, Number, Outbox, Receipt};
 use crate::entity::deeds::Parcel;
 use crate::wire::mail::Sent;
 
+use super::alarms::Alarms;
 use super::inbox_rows::InboxRows;
 
 /// How long a frame waits for its answer. Within one process none is lost; a store that is slow may
@@ -32,6 +34,8 @@ pub(crate) struct Post {
     pub(crate) outbox: Outbox<Arc<Parcel>>,
     pub(crate) inbox: Inbox<Arc<Parcel>>,
     pub(crate) rows: InboxRows,
+    /// Which of its entities are to be reminded.
+    pub(crate) alarms: Alarms,
     /// Who sent what is kept.
     pub(crate) owners: BTreeMap<Number, EntityId>,
     /// Entity types, by number, whose handlers were seen to send.
@@ -54,6 +58,7 @@ impl Post {
             outbox: Outbox::new(config, epoch),
             inbox: Inbox::new(epoch),
             rows: InboxRows::default(),
+            alarms: Alarms::default(),
             owners: BTreeMap::new(),
             sending: vec![false; kinds],
             next: Number::default(),

@@ -5,6 +5,7 @@
 //! of each entity, the newest of row and dead letter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -205,6 +206,8 @@ impl Restoring<'_> {
         if !self.recovered.entities[kind].sent(id.slot).is_empty() {
             self.sending.insert(id);
         }
+        let next = self.recovered.entities[kind].next_reminder(id.slot);
+        self.recovered.post.alarms.set(&(kind as u16, Arc::from(&*row.key.key)), next);
         if is_removed {
             self.recovered.removed.insert(id);
         } else {

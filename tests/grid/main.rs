@@ -14,6 +14,7 @@ mod messages;
 mod metrics;
 mod promises;
 mod refusals;
+mod reminders;
 mod sessions;
 
 use std::time::Duration;

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use super::residency::Due;
 use super::slot::{Extra, State};
-use super::{Arrival, Arrived, Entities, Execution, Post, Undone, quietly};
+use super::{Arrival, Arrived, Entities, Execution, Fired, Post, Undone, quietly};
 use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, Version};
 use crate::engine::instant::Timestamp;
@@ -75,6 +75,18 @@ pub(crate) trait AnyEntities {
     fn sweep(&mut self, sessions: &Sessions, post: &Post);
     /// Lets a message in.
     fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived;
+    /// Fires an entity's earliest reminder, if it is due; see [`Entities::fire`].
+    fn fire(
+        &mut self,
+        key: &[u8],
+        is_loaded: bool,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired;
+    /// When an entity is to be reminded next.
+    fn next_reminder(&self, slot: u32) -> Option<Timestamp>;
+    /// Likewise, by its key.
+    fn next_reminder_of(&self, key: &[u8]) -> Option<Timestamp>;
     /// Of what an entity has sent, these need not be kept any more. Notes that, to be stored later.
     fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution);
     /// What an entity has sent and keeps.
@@ -235,6 +247,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
     fn revert(&mut self, slot: u32, record: Option<&Record<'_>>) {
         let known = &mut self.slots[slot];
         known.remove();
+        let reminders = record.map_or(&[][..], |record| &record.mail.reminders);
+        if !reminders.is_empty() {
+            known.extra().mail.get_or_insert_default().reminders = reminders.to_vec();
+        }
+        let known = &mut self.slots[slot];
         if let Some(Change::State(schema, bytes)) = record.map(|record| &record.change) {
             known.extra().encoded = Some((*schema, bytes.0.to_vec()));
             known.state = State::Encoded;
@@ -307,6 +324,25 @@ impl<E: Entity> AnyEntities for Entities<E> {
 
     fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived {
         Entities::arrive(self, arrival, execution)
+    }
+
+    fn fire(
+        &mut self,
+        key: &[u8],
+        is_loaded: bool,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired {
+        Entities::fire(self, key, is_loaded, gives_up, execution)
+    }
+
+    fn next_reminder(&self, slot: u32) -> Option<Timestamp> {
+        Entities::next_reminder(self, slot)
+    }
+
+    fn next_reminder_of(&self, key: &[u8]) -> Option<Timestamp> {
+        let key = key::decode_whole::<E::Key>(key).ok()?;
+        Entities::next_reminder(self, self.find(&key)?)
     }
 
     fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution) {

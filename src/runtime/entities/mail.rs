@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::super::handling::{self, At};
 use super::{Entities, Execution, Undone};
 use crate::engine::id::{PartitionId, Version};
+use crate::engine::instant::Timestamp;
 use crate::engine::outbox::Number;
 use crate::entity::Entity;
 use crate::entity::deeds::{Deeds, Parcel};
@@ -39,6 +40,11 @@ pub(crate) enum Arrived {
 /// Where an encoded message comes from, as its entity has to remember it.
 pub(crate) enum Source<'a> {
     Message(&'a Arrival<'a>),
+    /// The entity's own reminder, and when it is due again.
+    Reminder {
+        name: &'a str,
+        next: Option<Timestamp>,
+    },
 }
 
 impl<E: Entity> Entities<E> {
@@ -76,7 +82,10 @@ impl<E: Entity> Entities<E> {
             Sent { number, parcel, parked: None }
         };
         let sent: Vec<Sent> = deeds.sent.into_iter().map(keep).collect();
-        self.with_mail(slot, |mail| mail.sent.extend(sent));
+        if !sent.is_empty() {
+            self.with_mail(slot, |mail| mail.sent.extend(sent));
+        }
+        self.remind(slot, deeds.reminders, execution);
     }
 
     /// Remembers that an encoded message was done. Returns whether that must be stored although its
@@ -86,7 +95,7 @@ impl<E: Entity> Entities<E> {
         slot: u32,
         source: &Source<'_>,
         failed: bool,
-        execution: &Execution,
+        execution: &mut Execution,
     ) -> bool {
         match source {
             // Without a store nothing outlives the partition's own number.
@@ -94,6 +103,10 @@ impl<E: Entity> Entities<E> {
                 self.with_mail(slot, |mail| mail.apply(arrival.from, arrival.number));
             }
             Source::Message(_) => (),
+            Source::Reminder { name, next } => {
+                self.turn(slot, name, *next, execution);
+                return true;
+            }
         }
         false
     }
@@ -147,7 +160,7 @@ impl<E: Entity> Entities<E> {
     }
 
     /// Changes what an entity has of messages.
-    fn with_mail(&mut self, slot: u32, change: impl FnOnce(&mut Mail)) {
+    pub(super) fn with_mail(&mut self, slot: u32, change: impl FnOnce(&mut Mail)) {
         let extra = self.slots[slot].extra();
         let kept = extra.keeps();
         let mail = extra.mail.get_or_insert_default();
@@ -161,7 +174,7 @@ impl<E: Entity> Entities<E> {
 }
 
 /// Why a handler was undone, for a person.
-fn reason(undone: Undone) -> String {
+pub(super) fn reason(undone: Undone) -> String {
     match undone {
         Undone::Panicked(message) => format!("panicked: {message}"),
         Undone::TooLarge { what, bytes, max_bytes } => {

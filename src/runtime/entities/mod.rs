@@ -6,6 +6,7 @@
 
 mod any;
 mod mail;
+mod reminders;
 mod residency;
 mod slot;
 mod slots;
@@ -32,6 +33,7 @@ use super::undone::{Undone, check_size, quietly};
 
 pub(crate) use any::AnyEntities;
 pub(crate) use mail::{Arrival, Arrived, Source};
+pub(crate) use reminders::Fired;
 pub(crate) use residency::Usage;
 
 use residency::Residency;
@@ -71,6 +73,8 @@ pub(crate) struct Executed<T> {
     pub(crate) removed: bool,
     /// It asked that the entity leave memory.
     pub(crate) passivated: bool,
+    /// So many reminders were set.
+    pub(crate) reminders: usize,
     pub(crate) value: T,
 }
 
@@ -204,12 +208,18 @@ impl<E: Entity> Entities<E> {
             Ok(before) => before,
             Err(undone) => return (Err(undone), false),
         };
-        let State::Live(entity) = &mut known.state else {
-            unreachable!("`before` leaves the state live")
-        };
+        let Slot { state, extra, .. } = &mut *known;
+        let State::Live(entity) = state else { unreachable!("`before` leaves the state live") };
         let encodes = has_store || !*is_cloneable;
         let result = quietly(|| {
             let executed = run(entity)?;
+            if executed.reminders > 0 {
+                // One that takes another's place counts as well: so near the bound, it is refused.
+                let mail = extra.as_ref().and_then(|extra| extra.mail.as_deref());
+                let there = mail.map_or(0, |mail| mail.reminders.len());
+                let max = limits.reminders_per_entity_max;
+                check_size("reminders", there + executed.reminders, max)?;
+            }
             if encodes && !executed.failed && !executed.removed {
                 scratch.clear();
                 codec::encode_into(entity, scratch)
@@ -219,7 +229,7 @@ impl<E: Entity> Entities<E> {
             Ok(executed)
         });
         match result.and_then(|result| result) {
-            Ok(Executed { failed: false, removed, passivated, value }) => {
+            Ok(Executed { failed: false, removed, passivated, value, .. }) => {
                 if removed {
                     known.remove();
                 } else if encodes {

@@ -7,6 +7,7 @@
 mod dead_letters;
 mod direct;
 mod messages;
+mod reminders;
 mod residency;
 mod sessions;
 mod storing;
@@ -225,6 +226,7 @@ impl Unit {
 
     /// Performs what is due and runs what waited for room.
     pub(crate) fn settle(&mut self) {
+        self.fire_reminders();
         self.exchange_letters();
         let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
         if due.is_some_and(|due| due <= self.now) {
@@ -274,8 +276,9 @@ impl Unit {
         let letters = self.execution.post.wake_at.filter(|_| !self.primary.is_fenced());
         let more = self.has_more_to_evict.then_some(self.now);
         let loading = self.loading.next_deadline();
+        let reminder = self.reminder_at();
         let deadlines =
-            [store, waits[0], waits[1], loading, house, self.expiry_at(), more, letters];
+            [store, waits[0], waits[1], loading, house, self.expiry_at(), more, letters, reminder];
         deadlines.into_iter().flatten().min()
     }
 

@@ -86,6 +86,7 @@ impl Unit {
         }
         if is_wanted {
             self.apply_messages(Some(key));
+            self.sleeper_loaded(kind, key);
         }
     }
 
@@ -115,6 +116,10 @@ impl Unit {
         let record = row.record.as_deref().map(|bytes| read_record(row, bytes)).transpose()?;
         let is_removed = record.as_ref().is_none_or(|it| it.change == Change::Removed);
         let id = self.entities[kind].restore(row, record, now)?;
+        let sleeper = (kind as u16, Arc::from(&*row.key.key));
+        if let Some(at) = self.entities[kind].next_reminder(id.slot) {
+            self.execution.post.alarms.find(&sleeper, at);
+        }
         if is_removed {
             self.execution.removed.insert(id);
         }
@@ -125,6 +130,7 @@ impl Unit {
     fn unreadable(&mut self, key: &RowKey, reason: &str) {
         tracing::error!(partition = %self.partition, row = ?key, reason, "row cannot be read");
         self.refuse_messages(key, reason);
+        self.sleeper_unreadable(key);
         let refusal = Refusal::Undecodable(reason.into());
         for ask in self.loading.take(key) {
             self.refuse(&*ask, refusal.clone());
