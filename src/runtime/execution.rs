@@ -11,7 +11,7 @@ use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, Position, Version};
 use crate::engine::instant::Timestamp;
 use crate::engine::replica::primary::{Answer, Change, Leaving, Ticket};
-use crate::entity::deeds::Deeds;
+use crate::entity::deeds::{Deeds, Parcel};
 
 use super::exchange::AnyAsk;
 use super::held::Held;
@@ -138,6 +138,8 @@ impl Execution {
             check_size("message", reminder.body.len(), limits.message_bytes_max)?;
             check_size("name", reminder.name.len(), limits.key_bytes_max)?;
         }
+        let bytes: u64 = deeds.sent.iter().map(Parcel::bytes).sum();
+        check_size("messages", bytes as usize, limits.outbox_bytes_max as usize)?;
         for parcel in &deeds.sent {
             check_size("key", parcel.key.len(), limits.key_bytes_max)?;
             check_size("message", parcel.body.len(), limits.message_bytes_max)?;

@@ -9,6 +9,8 @@ mod durability;
 mod endings;
 mod entities;
 mod evolution;
+#[cfg(feature = "sled")]
+mod killed;
 mod limits;
 mod messages;
 mod metrics;

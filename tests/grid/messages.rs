@@ -21,12 +21,17 @@ pub(crate) struct Account {
 
 #[handlers]
 impl Account {
-    fn deposit(&mut self, cents: u64) -> u64 {
+    pub(crate) fn deposit(&mut self, cents: u64) -> u64 {
         self.cents += cents;
         self.cents
     }
 
-    fn pay(&mut self, to: String, cents: u64, cx: &mut Context<Self>) -> Result<u64, String> {
+    pub(crate) fn pay(
+        &mut self,
+        to: String,
+        cents: u64,
+        cx: &mut Context<Self>,
+    ) -> Result<u64, String> {
         self.cents = self.cents.checked_sub(cents).ok_or("overdrawn")?;
         self.paid += 1;
         let (from, number) = (cx.key().clone(), self.paid);
@@ -76,7 +81,7 @@ impl Account {
     }
 
     #[read]
-    fn cents(&self) -> u64 {
+    pub(crate) fn cents(&self) -> u64 {
         self.cents
     }
 
@@ -112,7 +117,7 @@ impl Vault {
     }
 
     #[read]
-    fn cents(&self) -> u64 {
+    pub(crate) fn cents(&self) -> u64 {
         self.cents
     }
 
@@ -129,7 +134,7 @@ fn accounts() -> TestGridBuilder {
 }
 
 /// A metric that has no labels, or one of them, as `fastness_x{outcome="y"}`.
-fn metric(grid: &Grid, name: &str) -> u64 {
+pub(crate) fn metric(grid: &Grid, name: &str) -> u64 {
     let text = grid.metrics();
     let line = text.lines().find(|line| line.starts_with(&format!("{name} ")));
     let value: f64 = line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap();

@@ -12,6 +12,8 @@ pub(crate) struct Inbox<P> {
     senders: BTreeMap<PartitionId, Sender<P>>,
     /// Senders of which a frame waits.
     pending: BTreeSet<PartitionId>,
+    /// Senders whose number in the store is to be written anew.
+    behind: BTreeSet<PartitionId>,
     /// Senders that are to be told something.
     untold: BTreeSet<PartitionId>,
     /// Senders of which something was applied in the batch under way.
@@ -54,6 +56,7 @@ impl<P> Inbox<P> {
             reign,
             senders: BTreeMap::new(),
             pending: BTreeSet::new(),
+            behind: BTreeSet::new(),
             untold: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             marks: VecDeque::new(),
@@ -141,6 +144,9 @@ impl<P> Inbox<P> {
             if let Some(sender) = self.senders.get_mut(&from) {
                 sender.persisted = number;
                 self.untold.insert(from);
+                if number > sender.stored {
+                    self.behind.insert(from);
+                }
             }
         }
     }
@@ -164,14 +170,13 @@ impl<P> Inbox<P> {
 
     /// Senders whose number in the store is to be written anew, ascending.
     pub(crate) fn behind(&self) -> Vec<PartitionId> {
-        let is_behind = |sender: &Sender<P>| sender.persisted > sender.stored;
-        self.senders.iter().filter(|(_, it)| is_behind(it)).map(|(from, _)| *from).collect()
+        self.behind.iter().copied().collect()
     }
 
     /// Whether there are any.
     #[must_use]
     pub(crate) fn is_behind(&self) -> bool {
-        self.senders.values().any(|sender| sender.persisted > sender.stored)
+        !self.behind.is_empty()
     }
 
     /// What the partition's own row is to say of a sender: everything at or under it is durable.
@@ -184,6 +189,9 @@ impl<P> Inbox<P> {
     pub(crate) fn stored(&mut self, from: PartitionId, number: Number) {
         if let Some(sender) = self.senders.get_mut(&from) {
             sender.stored = sender.stored.max(number);
+            if sender.stored >= sender.persisted {
+                self.behind.remove(&from);
+            }
         }
     }
 

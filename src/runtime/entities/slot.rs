@@ -87,6 +87,7 @@ impl<E: Entity> Slot<E> {
             if let Some(mail) = &mut extra.mail {
                 mail.reminders.clear();
             }
+            extra.mail.take_if(|mail| mail.is_empty());
         }
         let _ = quietly(move || drop(removed)); // user code
     }

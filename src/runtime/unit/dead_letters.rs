@@ -5,6 +5,7 @@
 //! says, as a newer version, too: so whatever becomes of it, the store's rule that a newer record
 //! replaces an older letter is all that is needed, and a crash half-way leaves the letter.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
@@ -109,7 +110,10 @@ impl Unit {
                 return;
             }
         };
-        self.entities[usize::from(entity.kind)].revert(entity.slot, record.as_ref());
+        let entities = &mut self.entities[usize::from(entity.kind)];
+        entities.revert(entity.slot, record.as_ref());
+        let next = entities.next_reminder(entity.slot);
+        self.execution.post.alarms.set(&(entity.kind, Arc::from(&*id.key.key)), next);
         self.metrics.discarded();
         self.write_again(entity, done);
     }

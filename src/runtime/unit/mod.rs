@@ -146,6 +146,7 @@ impl Unit {
         now: Instant,
     ) -> Unit {
         metrics.dead_letters(recovered.parked.len());
+        metrics.outbox(recovered.post.outbox.len(), recovered.post.outbox.parked_len());
         for (kind, entities) in recovered.entities.iter_mut().enumerate() {
             entities.count_in(metrics.of_type(kind));
         }
