@@ -17,6 +17,8 @@ mod key;
 mod metrics;
 pub mod prelude;
 mod runtime;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 pub mod store;
 #[cfg(feature = "testkit")]
 pub mod testkit;

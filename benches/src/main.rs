@@ -11,6 +11,7 @@ mod local;
 mod memory;
 mod ours;
 mod peers;
+mod plan;
 mod report;
 mod stored;
 
@@ -44,6 +45,8 @@ enum What {
     Drain,
     /// Hit rate on Zipf 0.9, against moka.
     Cache,
+    /// Where 16,384 partitions are to be on 1,000 nodes.
+    Plan,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -54,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         What::Memory => memory::run(&mut report),
         What::Drain => drain::run(&mut report),
         What::Cache => cache::run(&mut report)?,
+        What::Plan => plan::run(&mut report),
     }
     if json {
         println!("{}", serde_json::to_string_pretty(&report)?);

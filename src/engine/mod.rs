@@ -9,6 +9,10 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod breakage;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
 pub(crate) mod hash;
@@ -16,7 +20,13 @@ pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
 pub(crate) mod outbox;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod placement;
 pub(crate) mod replica;
 #[cfg(test)]
 mod sim;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod simulation;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod table;
 pub(crate) mod write_behind;

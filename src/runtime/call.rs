@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
-use tokio::task::coop;
+use tokio::task::coop::{self, unconstrained};
 
 use crate::engine::execution::Numbered;
 use crate::engine::id::{PartitionId, RequestId};
@@ -78,7 +78,10 @@ impl<E: Entity, M: MessageTo<E>> Future for AskFuture<E, M> {
                     *this.state = match begin(call, has_turn(cx))? {
                         Begun::Answered(reply) => return Poll::Ready(reply),
                         Begun::Sent(sent) => State::Sent(sent),
-                        Begun::MustWait(call) => State::Admitting(Box::pin(send(call))),
+                        // Also without a turn it takes its place among those that wait.
+                        Begun::MustWait(call) => {
+                            State::Admitting(Box::pin(unconstrained(send(call))))
+                        }
                     };
                 }
                 State::Admitting(mut admission) => match admission.as_mut().poll(cx) {
@@ -196,23 +199,18 @@ fn run_direct<E: Entity, M: MessageTo<E>>(
 ) -> Result<Reply<M>, Call<E, M>> {
     let is_new = !matches!(call.which, Which::Given(_));
     let Some(lane) = call.router.idle_lane_here(at.1).filter(|_| is_new) else { return Err(call) };
-    let Ok(numbered) = call.router.try_number::<M>(call.which, at, now) else { return Err(call) };
     let is_ready = call.target.as_ref().is_ok_and(|target| lane.is_ready::<E, M>(now, target));
-    // Nothing that it would say goes out before this returns.
-    let close = |router: &Router| {
-        if let Some(numbered) = &numbered {
-            router.own_session(at.1).close(numbered.request.number);
-        }
-    };
     if !is_ready {
-        close(&call.router);
         return Err(call);
     }
+    let Ok(numbered) = call.router.try_number::<M>(call.which, at, now) else { return Err(call) };
     let Call { router, target: Ok(target), message, .. } = call else {
         unreachable!("checked before")
     };
     let answer = lane.run_direct(&target, numbered.as_ref(), message);
-    close(&router);
+    if let Some(numbered) = numbered {
+        router.own_session(at.1).close(numbered.request.number);
+    }
     Ok(answer)
 }
 

@@ -67,8 +67,10 @@ pub(crate) struct Lane {
     timer: Timer,
     /// Callers that have an answer, and are to be woken.
     wakers: RefCell<Vec<Waker>>,
-    /// How many threads there are: partition `p` is unit `p / threads` of its lane.
+    /// How many threads there are, and which this is: partition `p` is unit `p / threads` of the
+    /// lane of thread `p % threads`.
     threads: usize,
+    thread: usize,
 }
 
 impl Lane {
@@ -79,6 +81,7 @@ impl Lane {
         persistence: Option<Addr<Persistence>>,
         admissions: Arc<Admissions>,
         threads: usize,
+        thread: usize,
     ) -> Lane {
         let timer = Timer::new(clock.clone(), units.len());
         for (index, unit) in units.iter().enumerate() {
@@ -99,6 +102,7 @@ impl Lane {
             timer,
             wakers,
             threads,
+            thread,
         }
     }
 
@@ -123,6 +127,11 @@ impl Lane {
             lanes.iter().find(|lane| lane.grid == grid).cloned()
         });
         here.ok()?
+    }
+
+    /// Whether the partition is one of this lane's.
+    pub(crate) fn serves(&self, partition: PartitionId) -> bool {
+        usize::from(partition.0) % self.threads == self.thread
     }
 
     /// Whether an ask of a caller on this very thread can be run at once, or has to wait for
@@ -201,7 +210,10 @@ impl Lane {
     fn wake_callers(&self) {
         // Taken, so that a waker's own code may do what it likes.
         let mut wakers = self.wakers.take();
-        wakers.drain(..).for_each(Waker::wake);
+        for waker in wakers.drain(..) {
+            // Another executor's code: what it does wrong costs nobody else the answer.
+            let _ = quietly(|| waker.wake());
+        }
         if wakers.capacity() <= ASKS_AT_ONCE {
             self.wakers.replace(wakers);
         }

@@ -252,7 +252,7 @@ impl Seat {
         };
         let partitions: Vec<_> = units.iter().map(|unit| unit.partition).collect();
         let Seat { grid, clock, persistence, admissions, threads, thread, metrics, .. } = self;
-        let lane = Rc::new(Lane::new(grid, clock, units, persistence, admissions, threads));
+        let lane = Rc::new(Lane::new(grid, clock, units, persistence, admissions, threads, thread));
         let units: Vec<_> = (0..lane.units())
             .map(|index| ProcessingUnit::new(Rc::clone(&lane), index).start())
             .collect();

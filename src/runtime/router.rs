@@ -248,7 +248,7 @@ impl Router {
     /// under way or waits for a place: between two entities nothing is ordered, and those of
     /// another partition need not be waited for.
     pub(crate) fn idle_lane_here(&self, partition: PartitionId) -> Option<Rc<Lane>> {
-        let here = Lane::here(self.grid)?;
+        let here = Lane::here(self.grid).filter(|lane| lane.serves(partition))?;
         (self.is_open() && self.admissions.is_idle(partition)).then_some(here)
     }
 

@@ -2,11 +2,14 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::{Mutex, OnceLock};
 use std::task::Poll;
 use std::time::Duration;
 
+use fastness::prelude::*;
 use fastness::testkit::Calls;
 use fastness::{AskError, EntityOptions, Grid, LeaveError, Threads};
+use tokio::sync::oneshot;
 use tokio::task::{spawn_local, yield_now};
 
 use crate::entities::{Counter, CounterAdd, Wallet, WalletDeposit};
@@ -61,6 +64,52 @@ fn more_asks_than_a_task_has_turns_run_in_order() {
         let log = wallet.log().await.unwrap();
         let wanted: Vec<String> = (0..=501).map(|amount| format!("+{amount}")).collect();
         assert_eq!(log, wanted);
+    });
+}
+
+/// Where the tasks that `Scout` spawns find their grid, and say what they found.
+static SCOUTED: OnceLock<Grid> = OnceLock::new();
+static FOUND: Mutex<Option<oneshot::Sender<Vec<u64>>>> = Mutex::new(None);
+
+#[derive(Entity, Clone, Default, Serialize, Deserialize)]
+#[entity(key = u64)]
+struct Scout {}
+
+#[handlers]
+impl Scout {
+    /// Asks every counter, from a task of the thread that serves this scout.
+    fn look(&mut self) {
+        let found = FOUND.lock().unwrap().take().unwrap();
+        spawn_local(async move {
+            let mut values = Vec::new();
+            for key in 0..100 {
+                let counter = SCOUTED.get().unwrap().entity::<Counter>(key);
+                values.push(counter.value().await.unwrap());
+            }
+            found.send(values).unwrap();
+        });
+    }
+}
+
+#[test]
+fn a_caller_on_another_partitions_thread_reaches_the_right_one() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let threads = Threads::PerCore(2.try_into().unwrap());
+        let builder = Grid::builder().partitions(7).threads(threads);
+        let types = builder.entity::<Counter>(EntityOptions::new());
+        let grid = types.entity::<Scout>(EntityOptions::new()).start().await.unwrap();
+        assert!(SCOUTED.set(grid.clone()).is_ok());
+        for key in 0..100 {
+            grid.entity::<Counter>(key).add(key).await.unwrap();
+        }
+        for scout in 0..20 {
+            let (sender, found) = oneshot::channel();
+            *FOUND.lock().unwrap() = Some(sender);
+            grid.entity::<Scout>(scout).look().await.unwrap();
+            assert_eq!(found.await.unwrap(), (0..100).collect::<Vec<u64>>());
+        }
+        grid.leave().await.unwrap();
     });
 }
 

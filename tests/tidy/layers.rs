@@ -14,7 +14,7 @@ pub(crate) const LAYERS: &[&[&str]] = &[
     &["runtime"],
     &["entity_ref"],
     &["grid"],
-    &["prelude", "testkit"],
+    &["prelude", "simulation", "testkit"],
 ];
 
 /// Files that are no module of any layer: the table of contents, and the book's doctests.

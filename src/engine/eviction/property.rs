@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::lists::Place::{Probation, Protected, Window};
 use super::*;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 #[derive(Clone, Debug)]
 enum Op {

@@ -108,7 +108,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::engine::sim::random::Random;
+    use crate::engine::simulation::random::Random;
 
     fn counted(sketch: &mut Sketch, population: usize, hash: u32, times: u8) {
         (0..times).for_each(|_| sketch.count(hash, population));

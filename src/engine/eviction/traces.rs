@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use super::*;
-use crate::engine::sim::random::Random;
+use crate::engine::simulation::random::Random;
 
 /// What keeps some keys, and says whether it had one.
 trait Cache {

@@ -13,7 +13,7 @@ mod client;
 mod deed;
 mod handlers;
 mod plan;
-pub(super) mod random;
+
 mod schedule;
 mod source;
 mod store;
@@ -25,11 +25,11 @@ mod tests;
 use std::collections::BTreeMap;
 use std::fmt;
 
+use super::simulation::random::Random;
 use check::{Check, Seen};
 use client::Client;
 use deed::{Ask, Asker, Deed};
 use plan::Plan;
-use random::Random;
 use schedule::{Happening, Schedule};
 use source::Source;
 use store::Store;

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::random::Random;
+use crate::engine::simulation::random::Random;
 use crate::engine::write_behind;
 
 #[derive(Clone, Debug)]

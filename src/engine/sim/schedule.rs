@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use super::deed::{Ask, Asker, Reply};
 use super::plan::NetFaults;
-use super::random::Random;
 use super::store::Batch;
 use crate::engine::id::{PartitionId, Position, SessionId};
 use crate::engine::instant::Instant;
+use crate::engine::simulation::random::Random;
 
 #[derive(Clone, Debug)]
 pub(super) enum Happening {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::Bug;
 use super::plan::StoreFaults;
-use super::random::Random;
 use crate::engine::execution::{Answers, Session};
 use crate::engine::id::{Epoch, PartitionId, RequestId, SessionId, Version};
+use crate::engine::simulation::random::Random;
 use crate::engine::write_behind::{BatchId, Event, Failure, Outcome};
 
 /// Which row. Sorted by partition.

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -23,6 +24,9 @@ use crate::wire::record::{self, Bin, Change, Parts, Record};
 
 /// Entities that one sweep for forgotten answers looks at.
 const SWEEP: u32 = 10_000;
+
+/// When an entity is looked at again for whose removal there was no room.
+const EXPIRE_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 /// Entities that expire at once: what waits behind them does not wait long.
 const EXPIRE_AT_ONCE: usize = 1000;
@@ -54,8 +58,9 @@ pub(crate) trait AnyEntities {
     fn write_again(&mut self, slot: u32, execution: &mut Execution) -> Version;
     /// Takes an entity's state back to what a record says; no record is its absence.
     fn revert(&mut self, slot: u32, record: Option<&Record<'_>>);
-    /// Removes entities whose time is over.
-    fn expire(&mut self, execution: &mut Execution);
+    /// Removes entities whose time is over, if there is room for their removal in the queue for the
+    /// store; meanwhile whoever asks finds them expired all the same.
+    fn expire(&mut self, may_write: bool, execution: &mut Execution);
     /// When that is to be done next, or an entity has been idle for long enough to leave.
     fn next_deadline(&self) -> Option<Timestamp>;
     /// The next entity that is to leave memory, which from now on counts as gone. `is_held` says
@@ -258,12 +263,15 @@ impl<E: Entity> AnyEntities for Entities<E> {
         }
     }
 
-    fn expire(&mut self, execution: &mut Execution) {
+    fn expire(&mut self, may_write: bool, execution: &mut Execution) {
         for _ in 0..EXPIRE_AT_ONCE {
             match self.residency.next_due(execution.time) {
                 None => break,
                 Some(Due::Later) => (),
                 Some(Due::Expired(slot, _)) if self.is_remembered_miss(slot) => self.free(slot),
+                Some(Due::Expired(slot, _)) if !may_write => {
+                    self.residency.look_again(slot, execution.time + EXPIRE_AGAIN_AFTER);
+                }
                 Some(Due::Expired(slot, reason)) => {
                     Entities::expire(self, slot, reason, execution);
                 }

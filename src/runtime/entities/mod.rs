@@ -137,16 +137,16 @@ impl<E: Entity> Entities<E> {
         }
     }
 
-    /// As [`look_up`](Self::look_up), where that is worth asking; counts what is found at once.
-    pub(crate) fn look_up_if_away(&mut self, key: &E::Key) -> Lookup {
-        if self.residency.is_complete() {
-            return Lookup::Hit;
+    /// Whether nothing is anywhere else: then looking is not worth it.
+    pub(crate) fn has_all(&self) -> bool {
+        self.residency.is_complete()
+    }
+
+    /// Counts where an entity was found that need not be loaded.
+    pub(crate) fn count_look_up(&self, key: &E::Key) {
+        if !self.has_all() {
+            self.residency.counts.lookups[self.look_up(key) as usize].add(1);
         }
-        let found = self.look_up(key);
-        if found != Lookup::StoreHit {
-            self.residency.counts.lookups[found as usize].add(1);
-        }
-        found
     }
 
     /// The slot of an entity that is asked for now. If its time was over, it is removed first.
@@ -336,6 +336,7 @@ impl<E: Entity> Entities<E> {
         if let Ok(entry) = found {
             entry.remove();
         }
+        let _ = quietly(move || drop(known)); // user code
     }
 
     /// Forgets the answers that no session may ask for again, and which messages were applied where

@@ -258,6 +258,12 @@ impl Residency {
         Some(Due::Later)
     }
 
+    /// What was due is to be looked at again then.
+    pub(super) fn look_again(&mut self, slot: u32, at: Timestamp) {
+        self.times[slot as usize].queued_at = Some(at);
+        self.queue.insert((at, slot));
+    }
+
     /// Which entity is to leave now, and why. `is_held` says which may not.
     pub(super) fn next_to_leave(
         &mut self,

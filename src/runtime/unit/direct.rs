@@ -33,7 +33,7 @@ impl Unit {
         let entities = self.entities_of::<E>(target.kind);
         // Its answer would wait for the store, or its entity for being loaded.
         let waits = has_store && entities.is_write_through();
-        !waits && entities.look_up_if_away(&target.key) != Lookup::StoreHit
+        !waits && (entities.has_all() || entities.look_up(&target.key) != Lookup::StoreHit)
     }
 
     /// Runs an ask that is ready.
@@ -52,6 +52,7 @@ impl Unit {
             // there will be none.
             let _ = execution.sessions.admit(numbered, execution.time);
         }
+        entities.count_look_up(&target.key);
         let request = numbered.map(|numbered| numbered.request);
         let slot = entities.access(&target.key, execution);
         let at = At { key: &target.key, slot, request };

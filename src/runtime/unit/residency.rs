@@ -143,16 +143,16 @@ impl Unit {
             return;
         }
         self.begin();
+        let may_write = self.has_room();
         for entities in &mut self.entities {
-            entities.expire(&mut self.execution);
+            entities.expire(may_write, &mut self.execution);
         }
         self.finish_batch();
     }
 
-    /// When something expires, or has been idle for long enough, at the earliest. Never while what
-    /// expires could not be queued for the store: whoever asks finds it expired all the same.
+    /// When something expires, or has been idle for long enough, at the earliest.
     pub(super) fn expiry_at(&self) -> Option<Instant> {
-        if self.primary.is_fenced() || !self.has_room() {
+        if self.primary.is_fenced() {
             return None;
         }
         let next = self.entities.iter().filter_map(|entities| entities.next_deadline()).min();
@@ -161,11 +161,11 @@ impl Unit {
 
     /// Lets go what is to leave memory. What the store does not have yet, stays.
     pub(super) fn evict(&mut self) {
+        self.has_more_to_evict = false;
         if self.write_behind.is_none() || self.primary.is_fenced() {
             return;
         }
         let mut is_blocked = false;
-        self.has_more_to_evict = false;
         for kind in 0..self.entities.len() {
             is_blocked |= self.evict_some(kind);
         }

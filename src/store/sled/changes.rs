@@ -30,6 +30,11 @@ impl Changes {
         self.0.insert(key, Change { value, was_there: Some(was_there) });
     }
 
+    /// Whether anything is to be done with the key.
+    pub(super) fn has(&self, key: &[u8]) -> bool {
+        self.0.contains_key(key)
+    }
+
     /// Size of what is to be put.
     pub(super) fn bytes(&self) -> u64 {
         let size = |change: &Change| change.value.as_ref().map_or(0, Vec::len);

@@ -224,8 +224,10 @@ impl Database {
             // Its dead letter is over, unless that is the newer one.
             let key = Table::DeadLetters.key(partition, &row.key);
             let way = self.make_way(Table::DeadLetters, &key, row.version, changes)?;
-            if let Way::Free { was_there: true } = way {
-                changes.replace(key, None, true);
+            if let Way::Free { was_there } = way
+                && (was_there || changes.has(&key))
+            {
+                changes.replace(key, None, was_there);
             }
         }
         Ok(RecordOutcome::Stored)

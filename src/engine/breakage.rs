@@ -1,0 +1,82 @@
+//! Mistakes that can be made on purpose, one at a time, to show that the simulator finds them.
+//!
+//! Only where the simulator is built. Elsewhere [`is_broken`](crate::engine::breakage::is_broken)
+//! is no code at all.
+
+use std::cell::Cell;
+
+/// A rule of the protocol that is left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Breakage {
+    /// What the primary holds counts as committed.
+    AckBeforeBackups,
+    /// A backup takes records of an epoch that is over.
+    NoFence,
+    /// A process that was restarted takes itself for the one that it was.
+    IdentityKept,
+    /// A copy is taken into the in-sync set before it has everything.
+    InSyncWithoutCatchUp,
+    /// A commit does not wait for whom a proposal would add.
+    PendingIgnored,
+    /// A commit does not wait for whom a proposal would remove.
+    DroppedBeforeCommit,
+    /// Anybody may become primary.
+    PromotedOutOfSync,
+    /// A change of a row applies whatever has happened to the row.
+    NoRowVersion,
+    /// A backup acks what it was sent before it has cut what is not the primary's.
+    AckedWithoutJoin,
+    /// A promotion leaves no other candidates.
+    NoCandidates,
+    /// A new primary activates while an old one may still answer.
+    LeaseNotWaited,
+    /// An answer is given without asking whether it may be.
+    LeaseNotChecked,
+    /// A copy that was sent whole counts as having everything.
+    SnapshotWithoutTail,
+    /// Answers do not wait for the commit.
+    AnsweredBeforeCommit,
+    /// Reads do not.
+    ReadBeforeCommit,
+    /// Who is removed from the in-sync set, or not taken into it, is forgotten at once.
+    RemovedAtOnce,
+}
+
+impl Breakage {
+    /// All of them.
+    pub(crate) const ALL: &[Breakage] = &[
+        Breakage::AckBeforeBackups,
+        Breakage::NoFence,
+        Breakage::IdentityKept,
+        Breakage::InSyncWithoutCatchUp,
+        Breakage::PendingIgnored,
+        Breakage::DroppedBeforeCommit,
+        Breakage::PromotedOutOfSync,
+        Breakage::NoRowVersion,
+        Breakage::AckedWithoutJoin,
+        Breakage::NoCandidates,
+        Breakage::LeaseNotWaited,
+        Breakage::LeaseNotChecked,
+        Breakage::SnapshotWithoutTail,
+        Breakage::AnsweredBeforeCommit,
+        Breakage::ReadBeforeCommit,
+        Breakage::RemovedAtOnce,
+    ];
+}
+
+thread_local! {
+    static BROKEN: Cell<Option<Breakage>> = const { Cell::new(None) };
+}
+
+/// Runs `work` with a rule left out, on this thread.
+pub(crate) fn with<T>(broken: Option<Breakage>, work: impl FnOnce() -> T) -> T {
+    BROKEN.set(broken);
+    let result = work();
+    BROKEN.set(None);
+    result
+}
+
+/// Whether this rule is left out now.
+pub(crate) fn is_broken(breakage: Breakage) -> bool {
+    BROKEN.get() == Some(breakage)
+}

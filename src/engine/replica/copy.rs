@@ -1,0 +1,309 @@
+//! One node's copy of a partition: a backup that follows, or a primary in its reign.
+
+use std::time::Duration;
+
+use super::log::{Entry, Log};
+use super::message::Message;
+use super::reign::Reign;
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::id::{Epoch, Position};
+use crate::engine::instant::Instant;
+use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChange};
+
+/// How long to wait for what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    /// Silence after which a primary asks to be rid of a backup.
+    pub replica_timeout: Duration,
+    /// How often a backup hears something.
+    pub heartbeat: Duration,
+    /// When what was not answered is sent again.
+    pub send_again_after: Duration,
+    /// The same of a whole copy.
+    pub send_copy_again_after: Duration,
+    /// When a change of the row is proposed again.
+    pub propose_again_after: Duration,
+    /// How long a new primary waits for the candidates that are up.
+    pub join_patience: Duration,
+    /// How long a copy must have kept up before it counts.
+    pub rejoin_after: Duration,
+}
+
+/// What a copy wants done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect<R, S> {
+    Send {
+        to: Member,
+        message: Message<R, S>,
+    },
+    /// Send the copy as it is folded, with [`Copy::snapshot`].
+    SendCopy {
+        to: Member,
+    },
+    Propose {
+        at: At,
+        change: RowChange,
+    },
+    /// These go into the copy, in this order: they are committed.
+    Fold(Vec<Entry<R>>),
+    /// The copy is this one now.
+    Install(S),
+    /// Everything up to here is committed: what waited for it may be said.
+    Committed(Position),
+    /// The reign is over. What waits will not be said; what was not folded may be gone.
+    Over,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Token {
+    to: Member,
+    epoch: Epoch,
+    last: Position,
+    sent_at: Instant,
+}
+
+/// One node's copy of one partition.
+#[derive(Clone, Debug)]
+pub(crate) struct Copy<R> {
+    me: Member,
+    log: Log<R>,
+    /// Nothing of an earlier epoch is heeded any more.
+    joined: Epoch,
+    /// As a backup: how far the primary has said that all is committed.
+    committed: Position,
+    reign: Option<Reign>,
+    /// The row, while it says that this copy is to take over.
+    armed: Option<(At, Row)>,
+    /// Handed over: to whom, what it was told, and when.
+    token: Option<Token>,
+    timing: Timing,
+    /// Folded records that are kept for copies that are a little behind.
+    kept_max: usize,
+}
+
+impl<R: Clone> Copy<R> {
+    /// An empty copy.
+    pub(crate) fn new(me: Member, timing: Timing, kept_max: usize) -> Copy<R> {
+        let log = Log::after(Position::default());
+        let (joined, committed) = (Epoch(0), Position::default());
+        Copy { me, log, joined, committed, reign: None, armed: None, token: None, timing, kept_max }
+    }
+
+    /// Where its last record is.
+    pub(crate) fn last(&self) -> Position {
+        self.log.last()
+    }
+
+    /// Everything up to here is in the copy.
+    pub(crate) fn folded(&self) -> Position {
+        self.log.folded()
+    }
+
+    /// The records that are not in the copy yet.
+    pub(crate) fn unfolded(&self) -> Vec<Entry<R>> {
+        self.log.tail(self.log.folded(), usize::MAX).unwrap_or_default()
+    }
+
+    /// As a primary that serves or did: everything up to here is committed.
+    pub(crate) fn committed(&self) -> Option<Position> {
+        self.reign.as_ref().map(|reign| reign.committed)
+    }
+
+    /// The epoch of its reign, if handlers may run.
+    pub(crate) fn serves(&self) -> Option<Epoch> {
+        self.reign.as_ref().filter(|reign| reign.may_serve()).map(|reign| reign.epoch)
+    }
+
+    /// The epoch of its reign, if answers may be given: also while it ends what it has begun.
+    pub(crate) fn reigns(&self) -> Option<Epoch> {
+        let reign = self.reign.as_ref().filter(|reign| reign.is_active() && !reign.is_superseded);
+        reign.map(|reign| reign.epoch)
+    }
+
+    /// Whose leases an answer needs.
+    pub(crate) fn ack_set(&self) -> Option<Members> {
+        self.reign.as_ref().filter(|reign| !reign.is_superseded).map(Reign::ack_set)
+    }
+
+    /// Who holds everything that this primary has answered, as far as it knows itself.
+    pub(crate) fn in_sync(&self) -> Option<Members> {
+        self.reign.as_ref().filter(|reign| reign.is_active()).map(Reign::in_sync)
+    }
+
+    /// The row is this now, as far as is known here. `may_activate_at` is when the last lease ends
+    /// that this node has given to earlier primaries.
+    pub(crate) fn seen<S>(
+        &mut self,
+        at: At,
+        row: &Row,
+        may_activate_at: Instant,
+        now: Instant,
+        effects: &mut Vec<Effect<R, S>>,
+    ) {
+        let is_armed = matches!(row.reign, RowReign::Active { next, .. } if next == Some(self.me));
+        self.armed = is_armed.then(|| (at, row.clone()));
+        self.token = self.token.filter(|token| token.epoch >= row.epoch);
+        if let Some(reign) = &mut self.reign {
+            if row.epoch == reign.epoch && row.primary() == Some(self.me) {
+                reign.seen(at, row, now);
+                return;
+            }
+            if row.epoch > reign.epoch {
+                self.end_reign(effects);
+            }
+        }
+        if row.primary() == Some(self.me) && row.epoch > self.joined {
+            self.joined = row.epoch;
+            self.log.begin(row.epoch);
+            self.reign = Some(Reign::new(self.me, at, row, now, may_activate_at));
+        }
+    }
+
+    /// A handler has run: its record.
+    ///
+    /// # Panics
+    /// If handlers may not run.
+    pub(crate) fn execute(&mut self, record: R) -> Position {
+        let epoch = self.serves().expect("it serves");
+        let position = self.log.next(epoch);
+        let is_in = self.log.append(Entry { position, record });
+        debug_assert!(is_in, "the next position comes next");
+        position
+    }
+
+    /// Takes in what another copy says.
+    pub(crate) fn heard<S>(
+        &mut self,
+        from: Member,
+        message: Message<R, S>,
+        now: Instant,
+        effects: &mut Vec<Effect<R, S>>,
+    ) {
+        match message {
+            Message::Join { .. } | Message::Append { .. } | Message::Snapshot { .. } => {
+                self.follow(from, message, effects);
+            }
+            Message::Token { epoch, last } => self.take_over(epoch, last, now),
+            answer => {
+                if let Some(reign) = &mut self.reign {
+                    reign.heard(from, &answer, now);
+                }
+            }
+        }
+    }
+
+    /// Does what is due.
+    pub(crate) fn drive<S>(
+        &mut self,
+        is_up: &dyn Fn(Member) -> bool,
+        now: Instant,
+        effects: &mut Vec<Effect<R, S>>,
+    ) {
+        self.send_token(now, effects);
+        let Some(reign) = &mut self.reign else { return };
+        if reign.commit(self.log.last()) {
+            let committed = reign.committed;
+            effects.push(Effect::Fold(self.log.fold(committed)));
+            effects.push(Effect::Committed(committed));
+            self.log.trim(self.kept_max);
+        }
+        reign.drive(&self.log, is_up, &self.timing, now, effects);
+        if let Some(to) = reign.hands_over(self.log.last()) {
+            let (epoch, last, sent_at) = (reign.epoch, self.log.last(), Instant::default());
+            // From here on nothing of this epoch is served again.
+            self.token = Some(Token { to, epoch, last, sent_at });
+            self.end_reign(effects);
+            self.send_token(now, effects);
+        }
+    }
+
+    /// Says that it has handed over, until that is heard.
+    fn send_token<S>(&mut self, now: Instant, effects: &mut Vec<Effect<R, S>>) {
+        let Some(token) = &mut self.token else { return };
+        let is_first = token.sent_at == Instant::default();
+        let is_late = now.saturating_since(token.sent_at) >= self.timing.send_again_after;
+        if is_first || is_late {
+            token.sent_at = now;
+            let message = Message::Token { epoch: token.epoch, last: token.last };
+            effects.push(Effect::Send { to: token.to, message });
+        }
+    }
+
+    /// The former primary serves no more: this copy does, in the next epoch.
+    fn take_over(&mut self, epoch: Epoch, last: Position, now: Instant) {
+        let Some((at, row)) = &self.armed else { return };
+        let is_ready = self.joined == epoch && row.epoch == epoch && self.log.last() == last;
+        if is_ready && self.reign.is_none() {
+            self.joined = epoch.next();
+            self.log.begin(self.joined);
+            self.reign = Some(Reign::taken_over(self.me, *at, row, now));
+        }
+    }
+
+    /// The copy, as a message. `copy` is what is folded.
+    pub(crate) fn snapshot<S>(&self, copy: S) -> Message<R, S> {
+        let (epoch, starts) = (self.joined, self.log.starts().to_vec());
+        Message::Snapshot { epoch, at: self.log.folded(), starts, copy }
+    }
+
+    fn end_reign<S>(&mut self, effects: &mut Vec<Effect<R, S>>) {
+        if self.reign.take().is_some() {
+            effects.push(Effect::Over);
+        }
+    }
+
+    /// What a primary says, to this backup.
+    fn follow<S>(&mut self, from: Member, message: Message<R, S>, effects: &mut Vec<Effect<R, S>>) {
+        let epoch = message.epoch();
+        let reply = |message| Effect::Send { to: from, message };
+        let is_old = epoch < self.joined && !is_broken(Breakage::NoFence);
+        if is_old || (epoch <= self.joined && self.reign.is_some()) {
+            effects.push(reply(Message::Newer { epoch: self.joined }));
+            return;
+        }
+        match message {
+            Message::Join { starts, .. } => {
+                if epoch > self.joined {
+                    self.end_reign(effects);
+                    if self.log.join(&starts).is_err() {
+                        effects.push(reply(Message::Parted { epoch }));
+                        return;
+                    }
+                    self.joined = epoch;
+                    self.token = None;
+                }
+                effects.push(reply(Message::Joined { epoch, last: self.log.last() }));
+            }
+            Message::Snapshot { at, starts, copy, .. } => {
+                self.end_reign(effects);
+                if epoch > self.joined || at > self.log.last() {
+                    self.log = Log::after(at);
+                    let is_cut = self.log.join(&starts);
+                    debug_assert!(is_cut.is_ok(), "a copy parts from nobody");
+                    self.joined = epoch;
+                    effects.push(Effect::Install(copy));
+                }
+                effects.push(reply(Message::Joined { epoch, last: self.log.last() }));
+            }
+            Message::Append { .. } if epoch > self.joined => {
+                effects.push(reply(Message::NotJoined { epoch }));
+            }
+            Message::Append { entries, committed, .. } => {
+                // A gap is answered with what is there: the rest comes again.
+                for entry in entries {
+                    if !self.log.append(entry) {
+                        break;
+                    }
+                }
+                self.committed = self.committed.max(committed);
+                let folded = self.log.fold(self.committed);
+                if !folded.is_empty() {
+                    effects.push(Effect::Fold(folded));
+                    self.log.trim(self.kept_max);
+                }
+                effects.push(reply(Message::Ack { epoch, last: self.log.last() }));
+            }
+            _ => (),
+        }
+    }
+}

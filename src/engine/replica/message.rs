@@ -1,0 +1,44 @@
+//! What copies of a partition say to each other.
+
+use super::log::{Entry, Start};
+use crate::engine::id::{Epoch, Position};
+
+/// From one copy to another. `R` is a record, `S` a whole copy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Message<R, S> {
+    /// A primary begins its reign: cut what is not mine, and say how far you are.
+    Join { epoch: Epoch, starts: Vec<Start> },
+    /// It is done: I have everything of yours up to `last`, and heed no earlier epoch any more.
+    Joined { epoch: Epoch, last: Position },
+    /// I hold what you do not, in my copy: send me yours.
+    Parted { epoch: Epoch },
+    /// Records right after `after`, and how far all is committed. Without records: a sign of life.
+    Append { epoch: Epoch, after: Position, entries: Vec<Entry<R>>, committed: Position },
+    /// I have everything up to `last`.
+    Ack { epoch: Epoch, last: Position },
+    /// I have not joined that epoch.
+    NotJoined { epoch: Epoch },
+    /// I heed a later epoch.
+    Newer { epoch: Epoch },
+    /// Everything of this epoch ends at `last`, which you have: the next one is yours.
+    Token { epoch: Epoch, last: Position },
+    /// The whole copy as of `at`.
+    Snapshot { epoch: Epoch, at: Position, starts: Vec<Start>, copy: S },
+}
+
+impl<R, S> Message<R, S> {
+    /// The epoch that it is of.
+    pub(crate) fn epoch(&self) -> Epoch {
+        match self {
+            Message::Join { epoch, .. }
+            | Message::Joined { epoch, .. }
+            | Message::Parted { epoch }
+            | Message::Append { epoch, .. }
+            | Message::Ack { epoch, .. }
+            | Message::NotJoined { epoch }
+            | Message::Newer { epoch }
+            | Message::Token { epoch, .. }
+            | Message::Snapshot { epoch, .. } => *epoch,
+        }
+    }
+}

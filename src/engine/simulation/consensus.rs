@@ -1,0 +1,163 @@
+//! Stands in for the controller's log: what is proposed to its leader comes into it, sooner or
+//! later, once or twice, or not at all; and the leader changes.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::faults::Network;
+use super::node::Out;
+use super::parcel::{Endpoint, Parcel};
+use super::plan::Plan;
+use super::{Happening, Simulation};
+use crate::engine::id::PartitionId;
+use crate::engine::instant::Instant;
+use crate::engine::table::{Command, Members, PartitionTable, RowChange, TableVersion};
+
+pub(super) struct Consensus {
+    /// What is committed.
+    pub(super) table: PartitionTable,
+    pub(super) leader: Option<usize>,
+    /// Since when the leader has had no majority.
+    lost_at: Option<Instant>,
+    voters: usize,
+    pub(super) promotions: u64,
+    /// Who holds what was acknowledged: the in-sync set as the last active primary knew it. What it
+    /// is removed from or added to without that primary's knowledge changes nothing of that.
+    pub(super) acknowledged_by: BTreeMap<PartitionId, Members>,
+}
+
+impl Consensus {
+    pub(super) fn new(plan: &Plan) -> Consensus {
+        let table = PartitionTable::new(plan.partitions, plan.copies);
+        let (voters, acknowledged_by) = (plan.voters, BTreeMap::new());
+        Consensus { table, leader: None, lost_at: None, voters, promotions: 0, acknowledged_by }
+    }
+
+    /// Whether a voter hears, and is heard by, a majority.
+    fn has_majority(
+        &self,
+        voter: usize,
+        network: &Network,
+        is_running: impl Fn(usize) -> bool,
+    ) -> bool {
+        let with = (0..self.voters).filter(|other| {
+            *other == voter || (is_running(*other) && network.is_open_both_ways(voter, *other))
+        });
+        is_running(voter) && with.count() > self.voters / 2
+    }
+}
+
+impl Simulation {
+    /// A node takes in proposals for the log: it leads, or passes them on.
+    pub(super) fn proposed(&mut self, node: usize, commands: Vec<Command>) {
+        match self.consensus.leader {
+            Some(leader) if leader == node => {
+                let nodes = &self.nodes;
+                let is_running = |at: usize| nodes[at].is_running();
+                if !self.consensus.has_majority(node, &self.network, is_running) {
+                    return; // it comes to nothing
+                }
+                let wait = self.random.millis(2, 25);
+                if self.random.percent(10) {
+                    let later = wait + self.random.millis(1, 1500);
+                    self.after(later, Happening::Commit(commands.clone()));
+                }
+                self.after(wait, Happening::Commit(commands));
+            }
+            Some(leader) => {
+                let (from, to) = (Endpoint::Node(node), Endpoint::Node(leader));
+                self.send(from, to, Parcel::Propose(commands));
+            }
+            None => (),
+        }
+    }
+
+    pub(super) fn commit(&mut self, commands: &[Command]) {
+        self.ask_primaries(); // before they may be replaced
+        let before = self.consensus.table.version();
+        let applied = self.consensus.table.apply(commands);
+        self.note(|| format!("commit {commands:?}: {applied:?}"));
+        let is_promotion = |(at, command): (usize, &Command)| {
+            let is_taken = !applied.refused.iter().any(|(refused, _)| *refused == at);
+            let promotes = matches!(command, Command::Row { change: RowChange::Promote(_), .. });
+            is_taken && promotes
+        };
+        let promotions = commands.iter().enumerate().filter(|it| is_promotion(*it)).count();
+        self.consensus.promotions += promotions as u64;
+        if self.consensus.table.version() > before {
+            self.publish(before);
+        }
+    }
+
+    /// The leader has what is committed, and tells the others, who may not hear it.
+    fn publish(&mut self, from: TableVersion) {
+        let Some(leader) = self.consensus.leader else { return };
+        if !self.nodes[leader].is_running() {
+            return;
+        }
+        let known = self.nodes[leader].table.version();
+        let delta = self.consensus.table.since(known.min(from));
+        let mut out = Out::default();
+        self.nodes[leader].learn(self.now, &delta, &mut out);
+        for node in (0..self.nodes.len()).filter(|node| *node != leader) {
+            out.parcels.push((Endpoint::Node(node), Parcel::Delta(delta.clone())));
+        }
+        self.send_all(leader, out);
+    }
+
+    pub(super) fn elect(&mut self) {
+        let nodes = &self.nodes;
+        let is_running = |at: usize| nodes[at].is_running();
+        let can_lead = |at: usize| self.consensus.has_majority(at, &self.network, is_running);
+        let is_led = self.consensus.leader.is_some_and(can_lead);
+        let able: Vec<usize> = (0..self.plan.voters).filter(|at| can_lead(*at)).collect();
+        if is_led {
+            self.consensus.lost_at = None;
+            // Now and then the lead changes without need.
+            if !self.has_healed && self.random.percent(2) {
+                self.consensus.lost_at = Some(Instant::default());
+            }
+        }
+        let lost_at = match (is_led, self.consensus.lost_at) {
+            (true, None) => None,
+            (_, at) => Some(at.unwrap_or(self.now)),
+        };
+        self.consensus.lost_at = lost_at;
+        let is_due =
+            lost_at.is_some_and(|at| self.now.saturating_since(at) >= Duration::from_millis(300));
+        if (is_due || self.consensus.leader.is_none()) && !able.is_empty() {
+            let leader = self.random.pick(&able);
+            self.lead(leader);
+        }
+        self.catch_up_leader();
+        self.after(Duration::from_millis(100), Happening::Elect);
+    }
+
+    /// Its log goes on while it is stopped.
+    fn catch_up_leader(&mut self) {
+        if let Some(leader) =
+            self.consensus.leader.filter(|leader| self.nodes[*leader].is_running())
+        {
+            let known = self.nodes[leader].table.version();
+            if known < self.consensus.table.version() {
+                self.publish(known);
+            }
+        }
+    }
+
+    fn lead(&mut self, leader: usize) {
+        self.consensus.lost_at = None;
+        if let Some(before) = self.consensus.leader.replace(leader).filter(|it| *it != leader) {
+            // It finds out later.
+            let wait = self.random.millis(0, 600);
+            self.after(wait, Happening::Depose(before));
+        }
+        self.note(|| format!("{leader} leads"));
+        self.nodes[leader].set_leader(true, self.now);
+        let known = self.nodes[leader].table.version();
+        let delta = self.consensus.table.since(known);
+        let mut out = Out::default();
+        self.nodes[leader].learn(self.now, &delta, &mut out);
+        self.send_all(leader, out);
+    }
+}

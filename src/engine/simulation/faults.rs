@@ -1,0 +1,330 @@
+//! What goes wrong: the network, and processes that stop.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use super::node::Out;
+use super::parcel::Endpoint;
+use super::plan::Plan;
+use super::random::Random;
+use super::{Happening, Simulation};
+use crate::engine::id::PartitionId;
+use crate::engine::instant::Instant;
+use crate::engine::table::{Command, Member};
+
+pub(super) struct Network {
+    delay_max: Duration,
+    loss_percent: u64,
+    twice_percent: u64,
+    /// Ways that are cut, in one direction.
+    cuts: BTreeSet<(usize, usize)>,
+    /// Ways on which everything takes longer.
+    clogged: BTreeMap<(usize, usize), Duration>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Fault {
+    Crash,
+    /// Crash, and start again at once.
+    Restart,
+    Pause,
+    /// A primary and all others hear nothing of each other, though clients reach all.
+    Isolate,
+    CutOne,
+    CutOneWay,
+    Split,
+    Ring,
+    Clog,
+    HealNetwork,
+    /// An operator wants a node's copies elsewhere, or no longer so.
+    Drain,
+    /// An operator says that a node which has crashed will not come back (as it was).
+    Declare,
+}
+
+impl Network {
+    pub(super) fn new(plan: &Plan) -> Network {
+        Network {
+            delay_max: plan.delay_max,
+            loss_percent: plan.loss_percent,
+            twice_percent: plan.twice_percent,
+            cuts: BTreeSet::new(),
+            clogged: BTreeMap::new(),
+        }
+    }
+
+    /// When a parcel arrives: once, twice, or never.
+    pub(super) fn carry(
+        &self,
+        from: Endpoint,
+        to: Endpoint,
+        may_come_twice: bool,
+        random: &mut Random,
+    ) -> Vec<Duration> {
+        let mut arrivals = Vec::new();
+        let way = match (from, to) {
+            (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
+            _ => None,
+        };
+        let is_cut = way.is_some_and(|way| self.cuts.contains(&way));
+        if is_cut || random.percent(self.loss_percent) {
+            return arrivals;
+        }
+        let more = way.and_then(|way| self.clogged.get(&way)).copied().unwrap_or_default();
+        let wait = |random: &mut Random| {
+            let most = (self.delay_max + more).as_micros() as u64;
+            Duration::from_micros(random.between(100, most.max(101)))
+        };
+        arrivals.push(wait(random));
+        if may_come_twice && random.percent(self.twice_percent) {
+            arrivals.push(wait(random) * 4);
+        }
+        arrivals
+    }
+
+    pub(super) fn is_open_both_ways(&self, one: usize, other: usize) -> bool {
+        !self.cuts.contains(&(one, other)) && !self.cuts.contains(&(other, one))
+    }
+
+    fn cut(&mut self, one: usize, other: usize) {
+        self.cuts.extend([(one, other), (other, one)]);
+    }
+
+    fn heal(&mut self) {
+        self.cuts.clear();
+        self.clogged.clear();
+    }
+}
+
+impl Simulation {
+    pub(super) fn fault(&mut self) {
+        if self.has_healed {
+            return;
+        }
+        let fault = self.draw_fault();
+        if let Some(fault) = fault {
+            self.note(|| format!("fault {fault:?}"));
+            self.make(fault);
+        }
+        let wait = self.plan.fault_every.mul_f64(self.random.between(20, 200) as f64 / 100.0);
+        self.after(wait, Happening::Fault);
+    }
+
+    fn draw_fault(&mut self) -> Option<Fault> {
+        use Fault::{
+            Clog, Crash, CutOne, CutOneWay, Declare, Drain, HealNetwork, Isolate, Pause, Restart,
+            Ring, Split,
+        };
+        let plan = &self.plan;
+        let kinds: [(u64, &[Fault]); 5] = [
+            (plan.crash_percent, &[Crash, Restart, Restart]),
+            (plan.operator_percent, &[Drain, Declare]),
+            (plan.pause_percent, &[Pause]),
+            (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
+            (
+                plan.cut_percent,
+                &[CutOne, CutOneWay, CutOneWay, Split, Ring, Clog, HealNetwork, HealNetwork],
+            ),
+        ];
+        let from = self.random.between(0, 4) as usize;
+        for at in 0..kinds.len() {
+            let (percent, faults) = kinds[(from + at) % kinds.len()];
+            if self.random.percent(percent) {
+                return Some(self.random.pick(faults));
+            }
+        }
+        None
+    }
+
+    fn make(&mut self, fault: Fault) {
+        let all = self.nodes.len();
+        let mut node = self.random.between(0, all as u64 - 1) as usize;
+        // Half of the time it is a primary.
+        let partitions = u64::from(self.plan.partitions);
+        let partition = PartitionId(self.random.between(0, partitions - 1) as u16);
+        let primary = self.consensus.table.row(partition).and_then(|row| row.primary());
+        let is_aimed = self.random.percent(50) || matches!(fault, Fault::Isolate);
+        if let Some(primary) = primary.filter(|_| is_aimed) {
+            node = primary.directory.0 as usize;
+        }
+        let other = (node + self.random.between(1, all as u64 - 1) as usize) % all;
+        let name = match fault {
+            Fault::Crash | Fault::Restart => {
+                if !self.may_crash(node) {
+                    return;
+                }
+                self.nodes[node].crash();
+                let is_quick = matches!(fault, Fault::Restart);
+                let wait = if is_quick { (5, 80) } else { (300, 4000) };
+                let wait = self.random.millis(wait.0, wait.1);
+                self.after(wait, Happening::Restart(node));
+                if is_quick { "restart" } else { "crash" }
+            }
+            Fault::Pause => {
+                if !self.nodes[node].is_running() {
+                    return;
+                }
+                self.nodes[node].pause();
+                let wait = self.random.millis(50, 3000);
+                self.after(wait, Happening::Resume(node));
+                "pause"
+            }
+            Fault::Isolate => {
+                (0..all).filter(|at| *at != node).for_each(|at| self.network.cut(node, at));
+                "isolate"
+            }
+            Fault::CutOne => {
+                self.network.cut(node, other);
+                "cut"
+            }
+            Fault::CutOneWay => {
+                self.network.cuts.insert((node, other));
+                "cut one way"
+            }
+            Fault::Split => {
+                let side: Vec<bool> = (0..all).map(|_| self.random.percent(50)).collect();
+                for one in 0..all {
+                    (0..all)
+                        .filter(|at| side[*at] != side[one])
+                        .for_each(|at| self.network.cut(one, at));
+                }
+                "split"
+            }
+            Fault::Ring => {
+                // Each sees its neighbours, and no two see the same.
+                for one in 0..all {
+                    for two in 0..all {
+                        let apart = (one + all - two) % all;
+                        if apart > 1 && apart < all - 1 {
+                            self.network.cut(one, two);
+                        }
+                    }
+                }
+                "ring"
+            }
+            Fault::Clog => {
+                let more = self.random.millis(50, 800);
+                self.network.clogged.insert((node, other), more);
+                "clog"
+            }
+            Fault::Drain => {
+                let member = self.nodes[node].member();
+                let is_draining = self.random.percent(50);
+                self.proposed_by_operator(Command::Drain { member, is_draining });
+                "drain"
+            }
+            Fault::Declare => {
+                let crashed: Vec<usize> =
+                    (0..all).filter(|at| self.nodes[*at].is_crashed()).collect();
+                if crashed.is_empty() {
+                    return;
+                }
+                let member = self.nodes[self.random.pick(&crashed)].member();
+                self.proposed_by_operator(Command::DeclareDead(member));
+                "declare dead"
+            }
+            Fault::HealNetwork => {
+                self.network.heal();
+                "heal"
+            }
+        };
+        *self.summary.faults.entry(name).or_default() += 1;
+    }
+
+    /// Says so until it is so, and some time longer: what was said before may come into the log
+    /// late.
+    pub(super) fn undrain(&mut self, member: Member) {
+        let node = self.consensus.table.nodes().get(&member.directory);
+        if node.is_some_and(|node| node.is_draining && node.generation == member.generation) {
+            self.proposed_by_operator(Command::Drain { member, is_draining: false });
+        }
+        let healed_at = Instant::default() + self.plan.faults_until;
+        if self.now.saturating_since(healed_at) < Duration::from_secs(5) {
+            self.after(Duration::from_millis(200), Happening::Undrain(member));
+        }
+    }
+
+    fn proposed_by_operator(&mut self, command: Command) {
+        if let Some(leader) = self.consensus.leader {
+            self.proposed(leader, vec![command]);
+        }
+    }
+
+    /// A crash may take as many copies as it likes but the last one that has everything: that is
+    /// more than any promise covers.
+    fn may_crash(&mut self, node: usize) -> bool {
+        if self.nodes[node].is_crashed() {
+            return false;
+        }
+        self.ask_primaries();
+        let lives = |member: Member| {
+            let at = member.directory.0 as usize;
+            at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
+        };
+        self.consensus.acknowledged_by.values().all(|holders| holders.iter().any(lives))
+    }
+
+    /// Who holds what was acknowledged is what the primaries know, while they live.
+    pub(super) fn ask_primaries(&mut self) {
+        for (partition, row) in self.consensus.table.rows() {
+            let Some(primary) = row.primary() else { continue };
+            let node = &self.nodes[primary.directory.0 as usize];
+            if node.member() == primary
+                && !node.is_crashed()
+                && node.copy(partition).reigns() == Some(row.epoch)
+                && let Some(in_sync) = node.copy(partition).in_sync()
+            {
+                self.consensus.acknowledged_by.insert(partition, in_sync);
+            }
+        }
+    }
+
+    pub(super) fn resume(&mut self, node: usize) {
+        if self.nodes[node].is_running() || self.nodes[node].is_crashed() {
+            return;
+        }
+        self.note(|| format!("{node} goes on"));
+        for (from, parcel) in self.nodes[node].resume() {
+            let to = Endpoint::Node(node);
+            self.after(Duration::from_micros(1), Happening::Deliver { from, to, parcel });
+        }
+    }
+
+    pub(super) fn restart(&mut self, node: usize) {
+        if !self.nodes[node].is_crashed() {
+            return;
+        }
+        self.nodes[node].restart(self.now);
+        let life = self.nodes[node].life();
+        self.note(|| format!("{node} starts again"));
+        let mut out = Out::default();
+        out.proposals.push(self.nodes[node].join());
+        self.send_all(node, out);
+        if self.consensus.leader == Some(node) {
+            // Its log is on its disk: it may lead on in the same term.
+            let now = self.now;
+            self.nodes[node].set_leader(true, now);
+            let delta = self.consensus.table.since(self.nodes[node].table.version());
+            let mut out = Out::default();
+            self.nodes[node].learn(now, &delta, &mut out);
+            self.send_all(node, out);
+        }
+        let wait = self.random.millis(1, 50);
+        self.after(wait, Happening::Tick { node, life });
+    }
+
+    pub(super) fn heal(&mut self) {
+        self.has_healed = true;
+        self.note(|| "healed".to_owned());
+        for node in 0..self.nodes.len() {
+            let member = self.nodes[node].member();
+            self.after(Duration::from_millis(1), Happening::Undrain(member));
+        }
+        self.network.heal();
+        (self.network.loss_percent, self.network.twice_percent) = (0, 0);
+        for node in 0..self.nodes.len() {
+            self.resume(node);
+            self.restart(node);
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! A whole grid without a runtime: nodes of all engines, a network, processes that stop, clients,
+//! in virtual time, from one seed.
+//!
+//! Each seed draws its own grid and its own mix of faults ([`Plan`]). For a while everything goes
+//! wrong that may; then all is healed, and the grid must come to rest: every partition served by as
+//! many equal copies as are wanted. What the clients were told is a history, which must be
+//! linearizable, with nothing acknowledged lost.
+//!
+//! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
+//! do not know that they are none, answers that are lost, entries that come twice.
+
+mod client;
+mod consensus;
+mod faults;
+mod history;
+mod node;
+mod parcel;
+mod plan;
+pub(crate) mod random;
+mod rest;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use client::Client;
+use consensus::Consensus;
+use faults::Network;
+use history::Done;
+use node::{Node, Out};
+use parcel::{Endpoint, Parcel};
+pub(crate) use plan::Plan;
+
+use crate::engine::instant::Instant;
+use crate::engine::table::{Command, Member};
+use random::Random;
+
+/// How often a node looks around.
+const TICK: Duration = Duration::from_millis(50);
+
+/// Steps after which a run is taken for one without end.
+const STEPS_MAX: u64 = 3_000_000;
+
+/// Something that happens at its time.
+enum Happening {
+    Deliver {
+        from: Endpoint,
+        to: Endpoint,
+        parcel: Parcel,
+    },
+    Tick {
+        node: usize,
+        life: u64,
+    },
+    /// A client asks, or gives up.
+    Client(usize),
+    /// The log takes in commands.
+    Commit(Vec<Command>),
+    Elect,
+    Depose(usize),
+    Fault,
+    Resume(usize),
+    Restart(usize),
+    /// An operator wants a node's copies back where they were.
+    Undrain(Member),
+    /// No fault from now on.
+    Heal,
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// Things that happened.
+    pub steps: u64,
+    /// Asks that were answered.
+    pub acknowledged: usize,
+    /// Asks of which nobody could tell.
+    pub indeterminate: usize,
+    /// Primaries that were named.
+    pub promotions: u64,
+    /// How often what went wrong.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Of everything that happened: equal runs have equal ones.
+    pub fingerprint: u64,
+}
+
+/// What must not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failure {
+    /// Which seed runs into it again.
+    pub seed: u64,
+    /// For a person.
+    pub what: String,
+}
+
+/// Who is told what happens.
+pub type Trace = Box<dyn FnMut(&str)>;
+
+/// One run.
+pub(crate) struct Simulation {
+    plan: Plan,
+    random: Random,
+    now: Instant,
+    queue: BTreeMap<(Instant, u64), Happening>,
+    happenings: u64,
+    nodes: Vec<Node>,
+    consensus: Consensus,
+    network: Network,
+    clients: Vec<Client>,
+    history: Vec<Done>,
+    summary: Summary,
+    has_healed: bool,
+    trace: Option<Trace>,
+}
+
+/// Runs one seed.
+///
+/// # Errors
+/// The first thing that must not be.
+pub(crate) fn run(seed: u64, trace: Option<Trace>) -> Result<Summary, Failure> {
+    let work = || Simulation::new(seed, trace).run();
+    // An engine that finds itself broken panics here.
+    let result = catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        Err(format!("panicked: {}", text.unwrap_or_default()))
+    });
+    result.map_err(|what| Failure { seed, what })
+}
+
+impl Simulation {
+    fn new(seed: u64, trace: Option<Trace>) -> Simulation {
+        let mut random = Random::new(seed);
+        let plan = Plan::draw(&mut random);
+        let consensus = Consensus::new(&plan);
+        let nodes: Vec<Node> = (0..plan.nodes).map(|at| Node::new(at, 1, &plan)).collect();
+        let clients = (0..plan.clients).map(|_| Client::default()).collect();
+        let mut simulation = Simulation {
+            network: Network::new(&plan),
+            plan,
+            random,
+            now: Instant::default(),
+            queue: BTreeMap::new(),
+            happenings: 0,
+            nodes,
+            consensus,
+            clients,
+            history: Vec::new(),
+            summary: Summary::default(),
+            has_healed: false,
+            trace,
+        };
+        simulation.begin();
+        simulation
+    }
+
+    fn begin(&mut self) {
+        for node in 0..self.nodes.len() {
+            let life = self.nodes[node].life();
+            self.after(TICK, Happening::Tick { node, life });
+        }
+        self.after(Duration::ZERO, Happening::Elect);
+        for client in 0..self.clients.len() {
+            self.after(Duration::from_millis(500), Happening::Client(client));
+        }
+        self.after(self.plan.fault_every * 2, Happening::Fault);
+        self.after(self.plan.faults_until, Happening::Heal);
+    }
+
+    fn run(&mut self) -> Result<Summary, String> {
+        let end = Instant::default() + self.plan.faults_until + self.plan.rest_within;
+        let mut look_at = Instant::default() + self.plan.faults_until;
+        while let Some(((at, _), happening)) = self.queue.pop_first() {
+            self.now = at;
+            self.summary.steps += 1;
+            self.happen(happening);
+            if self.has_healed && self.now >= look_at {
+                look_at = self.now + Duration::from_millis(100);
+                match self.unrest() {
+                    None if self.is_all_asked() => break,
+                    Some(what) if self.now >= end => {
+                        let rows: Vec<_> = self.consensus.table.rows().collect();
+                        return Err(format!("no rest: {what}, of {rows:?}"));
+                    }
+                    None if self.now >= end => return Err("no rest: asks go on".to_owned()),
+                    _ => (),
+                }
+            }
+            if self.summary.steps > STEPS_MAX {
+                return Err("no rest: too many steps".to_owned());
+            }
+        }
+        self.summary.promotions = self.consensus.promotions;
+        history::check(&self.history)?;
+        self.check_final()?;
+        self.summary.acknowledged = self.history.iter().filter(|done| done.is_returned()).count();
+        self.summary.indeterminate = self.history.len() - self.summary.acknowledged;
+        Ok(self.summary.clone())
+    }
+
+    fn after(&mut self, wait: Duration, happening: Happening) {
+        self.happenings += 1;
+        self.queue.insert((self.now + wait, self.happenings), happening);
+    }
+
+    fn happen(&mut self, happening: Happening) {
+        match happening {
+            Happening::Deliver { from, to, parcel } => self.deliver(from, to, parcel),
+            Happening::Tick { node, life } => {
+                if self.nodes[node].life() != life {
+                    return; // it was that of a process that is no more
+                }
+                if self.nodes[node].is_running() {
+                    let mut out = Out::default();
+                    self.nodes[node].tick(self.now, &mut out);
+                    self.send_all(node, out);
+                }
+                self.after(TICK, Happening::Tick { node, life });
+            }
+            Happening::Client(client) => self.client_acts(client),
+            Happening::Commit(commands) => self.commit(&commands),
+            Happening::Elect => self.elect(),
+            Happening::Depose(node) => {
+                if self.consensus.leader != Some(node) {
+                    self.nodes[node].set_leader(false, self.now);
+                }
+            }
+            Happening::Fault => self.fault(),
+            Happening::Resume(node) => self.resume(node),
+            Happening::Restart(node) => self.restart(node),
+            Happening::Undrain(member) => self.undrain(member),
+            Happening::Heal => self.heal(),
+        }
+    }
+
+    fn deliver(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
+        self.note(|| format!("{from:?} -> {to:?}: {parcel:?}"));
+        match (to, parcel) {
+            (Endpoint::Client(client), parcel) => self.client_hears(client, parcel),
+            (Endpoint::Node(node), Parcel::Propose(commands)) => {
+                if self.nodes[node].is_running() {
+                    self.proposed(node, commands);
+                } else {
+                    self.nodes[node].keep(from, Parcel::Propose(commands));
+                }
+            }
+            (Endpoint::Node(node), parcel) => {
+                let mut out = Out::default();
+                self.nodes[node].receive(self.now, from, parcel, &mut out);
+                self.send_all(node, out);
+            }
+        }
+    }
+
+    fn send_all(&mut self, node: usize, out: Out) {
+        for (to, parcel) in out.parcels {
+            self.send(Endpoint::Node(node), to, parcel);
+        }
+        if !out.proposals.is_empty() {
+            match self.consensus.leader {
+                Some(leader) if leader == node => self.proposed(node, out.proposals),
+                Some(leader) => {
+                    let to = Endpoint::Node(leader);
+                    self.send(Endpoint::Node(node), to, Parcel::Propose(out.proposals));
+                }
+                None => (), // nobody to propose to: it is said again
+            }
+        }
+    }
+
+    fn send(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
+        for wait in self.network.carry(from, to, parcel.may_come_twice(), &mut self.random) {
+            self.after(wait, Happening::Deliver { from, to, parcel: parcel.clone() });
+        }
+    }
+
+    /// Takes note of what happens: for a person, and for the fingerprint.
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        let mixed = self.summary.fingerprint.rotate_left(5) ^ self.now.as_nanos();
+        self.summary.fingerprint = mixed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ self.happenings;
+        if let Some(trace) = &mut self.trace {
+            let micros = self.now.as_nanos() / 1000;
+            trace(&format!("{micros:>9} {}", what()));
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "seed {}: {}", self.seed, self.what)
+    }
+}

@@ -1,0 +1,477 @@
+//! One node: its table, its copies, its leases, and the controller while it leads.
+//!
+//! What the shell does in production is done here in the same order: read the clock, step the
+//! engines, perform what they want.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::parcel::{Ask, Endpoint, Parcel, Record, Reply, State, Value};
+use super::plan::Plan;
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::controller::{Controller, View};
+use crate::engine::id::{Epoch, NodeId, PartitionId, Position, Version};
+use crate::engine::instant::Instant;
+use crate::engine::replica::{Copy, Effect, Entry, Message};
+use crate::engine::table::{
+    Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, RowChange, Status,
+    TableVersion,
+};
+
+/// What a node sends.
+#[derive(Default)]
+pub(super) struct Out {
+    pub parcels: Vec<(Endpoint, Parcel)>,
+    pub proposals: Vec<Command>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Process {
+    Running,
+    /// What comes waits for it.
+    Paused,
+    Crashed,
+}
+
+/// An answer that waits for what it saw.
+struct Held {
+    client: usize,
+    number: u64,
+    found: Value,
+    version: Version,
+    is_read: bool,
+}
+
+/// One partition on this node.
+struct Part {
+    copy: Copy<Record>,
+    /// What is committed.
+    folded: State,
+    /// What the handlers see, in the reign of this epoch.
+    live: Option<(Epoch, State)>,
+    held: VecDeque<Held>,
+    /// When the last lease ends that was given to a primary of this partition.
+    granted_until: Instant,
+}
+
+pub(super) struct Node {
+    index: usize,
+    generation: u64,
+    /// Which start of the process it is.
+    life: u64,
+    process: Process,
+    plan: Plan,
+    pub(super) table: PartitionTable,
+    parts: Vec<Part>,
+    heard_at: BTreeMap<Member, Instant>,
+    /// By node: until when it lets this one answer, and by which table.
+    leases: BTreeMap<Member, (Instant, TableVersion)>,
+    reports: BTreeMap<Member, BTreeMap<PartitionId, Position>>,
+    controller: Option<Controller>,
+    ticked_at: Instant,
+    ticks: u64,
+    inbox: Vec<(Endpoint, Parcel)>,
+}
+
+impl Node {
+    pub(super) fn new(index: usize, generation: u64, plan: &Plan) -> Node {
+        let member =
+            Member { directory: DirectoryId(index as u128), generation: Generation(generation) };
+        let part = || Part {
+            copy: Copy::new(member, plan.timing, plan.kept_max),
+            folded: State::new(),
+            live: None,
+            held: VecDeque::new(),
+            granted_until: Instant::default(),
+        };
+        Node {
+            index,
+            generation,
+            life: generation,
+            process: Process::Running,
+            plan: plan.clone(),
+            table: PartitionTable::new(plan.partitions, plan.copies),
+            parts: (0..plan.partitions).map(|_| part()).collect(),
+            heard_at: BTreeMap::new(),
+            leases: BTreeMap::new(),
+            reports: BTreeMap::new(),
+            controller: None,
+            ticked_at: Instant::default(),
+            ticks: 0,
+            inbox: Vec::new(),
+        }
+    }
+
+    pub(super) fn member(&self) -> Member {
+        let directory = DirectoryId(self.index as u128);
+        Member { directory, generation: Generation(self.generation) }
+    }
+
+    /// How it introduces itself.
+    pub(super) fn join(&self) -> Command {
+        let name = NodeId::new(&format!("n{}", self.index));
+        let zone = NodeId::new("z");
+        Command::Join(Join { member: self.member(), name, role: Role::Data, zone, weight: 1 })
+    }
+
+    pub(super) fn life(&self) -> u64 {
+        self.life
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.process == Process::Running
+    }
+
+    pub(super) fn is_crashed(&self) -> bool {
+        self.process == Process::Crashed
+    }
+
+    pub(super) fn folded(&self, partition: PartitionId) -> &State {
+        &self.parts[usize::from(partition.0)].folded
+    }
+
+    pub(super) fn copy(&self, partition: PartitionId) -> &Copy<Record> {
+        &self.parts[usize::from(partition.0)].copy
+    }
+
+    pub(super) fn pause(&mut self) {
+        self.process = Process::Paused;
+    }
+
+    pub(super) fn crash(&mut self) {
+        self.process = Process::Crashed;
+        self.inbox.clear();
+    }
+
+    /// A new process of the same directory: its memory is gone.
+    pub(super) fn restart(&mut self, now: Instant) {
+        let keeps = is_broken(Breakage::IdentityKept);
+        let generation = self.generation + u64::from(!keeps);
+        let life = self.life + 1;
+        *self = Node::new(self.index, generation, &self.plan);
+        self.life = life;
+        self.ticked_at = now;
+    }
+
+    /// Goes on after a pause. Returns what came meanwhile.
+    pub(super) fn resume(&mut self) -> Vec<(Endpoint, Parcel)> {
+        self.process = Process::Running;
+        std::mem::take(&mut self.inbox)
+    }
+
+    /// What comes while it is paused.
+    pub(super) fn keep(&mut self, from: Endpoint, parcel: Parcel) {
+        if self.process == Process::Paused && self.inbox.len() < 10_000 {
+            self.inbox.push((from, parcel));
+        }
+    }
+
+    pub(super) fn set_leader(&mut self, leads: bool, now: Instant) {
+        let delays = self.plan.delays;
+        self.controller = leads.then(|| Controller::new(delays, now));
+    }
+
+    /// The table has changed elsewhere.
+    pub(super) fn learn(&mut self, now: Instant, delta: &Delta, out: &mut Out) {
+        let before = self.table.version();
+        if self.table.merge(delta).is_err() || self.table.version() == before {
+            return;
+        }
+        for partition in 0..self.parts.len() {
+            self.see_row(now, PartitionId(partition as u16), out);
+        }
+    }
+
+    fn see_row(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        let (Some(at), Some(row)) = (self.table.at(partition), self.table.row(partition)) else {
+            return;
+        };
+        let part = &mut self.parts[usize::from(partition.0)];
+        let may_activate_at =
+            if is_broken(Breakage::LeaseNotWaited) { now } else { part.granted_until.max(now) };
+        let mut effects = Vec::new();
+        part.copy.seen(at, row, may_activate_at, now, &mut effects);
+        self.perform(partition, effects, out);
+        self.go_on(now, partition, out);
+    }
+
+    pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
+        self.notice_pause(now);
+        self.ticks += 1;
+        if self.ticks.is_multiple_of(2) {
+            let (from, version) = (self.member(), self.table.version());
+            for other in (0..self.plan.nodes).filter(|other| *other != self.index) {
+                let beat = Parcel::Beat { from, sent_at: now, version };
+                out.parcels.push((Endpoint::Node(other), beat));
+            }
+        }
+        let is_known = self.table.status(self.member()).is_some();
+        if !is_known && self.ticks.is_multiple_of(4) {
+            out.proposals.push(self.join());
+        }
+        for partition in 0..self.parts.len() {
+            self.go_on(now, PartitionId(partition as u16), out);
+        }
+        self.lead(now, out);
+    }
+
+    /// Was it stopped, it knows nothing for certain: it answers by no lease, and accuses nobody for
+    /// a while.
+    fn notice_pause(&mut self, now: Instant) {
+        let late = now.saturating_since(self.ticked_at);
+        if self.ticks > 0 && late > self.plan.pause_max {
+            if !is_broken(Breakage::LeaseNotChecked) {
+                self.leases.clear();
+            }
+            self.heard_at.values_mut().for_each(|at| *at = now);
+        }
+        self.ticked_at = now;
+    }
+
+    fn lead(&mut self, now: Instant, out: &mut Out) {
+        let Some(mut controller) = self.controller.take() else { return };
+        let mut view = View::default();
+        for (directory, node) in self.table.nodes() {
+            let member = Member { directory: *directory, generation: node.generation };
+            let silent = now.saturating_since(*self.heard_at.entry(member).or_insert(now));
+            if member != self.member() && silent >= self.plan.suspect_after {
+                view.suspected.insert(member);
+            }
+        }
+        view.reports = self.reports.clone();
+        view.reports.insert(self.member(), self.report());
+        let orders = controller.decide(now, &self.table, &view);
+        out.proposals.extend(orders.commands);
+        for (primary, partition, remove) in orders.shrinks {
+            let to = Endpoint::Node(primary.directory.0 as usize);
+            out.parcels.push((to, Parcel::Shrink { partition, remove }));
+        }
+        self.controller = Some(controller);
+    }
+
+    /// The last record of each partition.
+    fn report(&self) -> BTreeMap<PartitionId, Position> {
+        let last = |(at, part): (usize, &Part)| (PartitionId(at as u16), part.copy.last());
+        self.parts.iter().enumerate().map(last).collect()
+    }
+
+    pub(super) fn receive(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
+        match self.process {
+            Process::Running => (),
+            Process::Paused => return self.keep(from, parcel),
+            Process::Crashed => return,
+        }
+        match parcel {
+            Parcel::Copy { partition, from, to, message } => {
+                if to == self.member() {
+                    self.heard_copy(now, partition, from, message, out);
+                }
+            }
+            Parcel::Beat { from, sent_at, version } => {
+                self.heard_at.insert(from, now);
+                self.grant(now, from);
+                let (granter, report) = (self.member(), self.report());
+                let known = self.table.version();
+                let answer =
+                    Parcel::BeatAnswer { from: granter, asked_at: sent_at, version: known, report };
+                let to = Endpoint::Node(from.directory.0 as usize);
+                out.parcels.push((to, answer));
+                if version > known {
+                    out.parcels.push((to, Parcel::Pull(known)));
+                }
+            }
+            Parcel::BeatAnswer { from, asked_at, version, report } => {
+                self.heard_at.insert(from, now);
+                self.reports.retain(|member, _| member.directory != from.directory);
+                self.reports.insert(from, report);
+                let known = self.table.version();
+                if version > known {
+                    let to = Endpoint::Node(from.directory.0 as usize);
+                    out.parcels.push((to, Parcel::Pull(known)));
+                } else {
+                    let lease = self.leases.entry(from).or_insert((now, version));
+                    *lease = (*lease).max((asked_at + self.plan.lease, version));
+                    for partition in 0..self.parts.len() {
+                        self.release(now, PartitionId(partition as u16), out);
+                    }
+                }
+            }
+            Parcel::Pull(version) => {
+                if self.table.version() > version {
+                    out.parcels.push((from, Parcel::Delta(self.table.since(version))));
+                }
+            }
+            Parcel::Delta(delta) => self.learn(now, &delta, out),
+            Parcel::Shrink { partition, remove } => {
+                let part = &self.parts[usize::from(partition.0)];
+                if let (true, Some(at)) = (part.copy.serves().is_some(), self.table.at(partition)) {
+                    let change = RowChange::Shrink { by: self.member(), remove };
+                    out.proposals.push(Command::Row { at, change });
+                }
+            }
+            Parcel::Ask { number, partition, ask } => {
+                self.asked(now, from, number, partition, ask, out);
+            }
+            Parcel::Propose(_) | Parcel::Reply { .. } => (),
+        }
+    }
+
+    /// Lets another node answer for the partitions that it is the primary of.
+    fn grant(&mut self, now: Instant, to: Member) {
+        let until = now + self.plan.lease + self.plan.lease_margin;
+        for (partition, row) in self.table.rows() {
+            if row.primary() == Some(to) {
+                let part = &mut self.parts[usize::from(partition.0)];
+                part.granted_until = part.granted_until.max(until);
+            }
+        }
+    }
+
+    fn heard_copy(
+        &mut self,
+        now: Instant,
+        partition: PartitionId,
+        from: Member,
+        message: Message<Record, State>,
+        out: &mut Out,
+    ) {
+        let part = &mut self.parts[usize::from(partition.0)];
+        let mut effects = Vec::new();
+        part.copy.heard(from, message, now, &mut effects);
+        self.perform(partition, effects, out);
+        self.go_on(now, partition, out);
+    }
+
+    fn asked(
+        &mut self,
+        now: Instant,
+        from: Endpoint,
+        number: u64,
+        partition: PartitionId,
+        ask: Ask,
+        out: &mut Out,
+    ) {
+        let part = &mut self.parts[usize::from(partition.0)];
+        let (Some(epoch), Endpoint::Client(client)) = (part.copy.serves(), from) else {
+            out.parcels.push((from, Parcel::Reply { number, reply: Reply::Refused }));
+            return;
+        };
+        let (_, live) = part.live.get_or_insert_with(|| {
+            let mut live = part.folded.clone();
+            part.copy.unfolded().into_iter().for_each(|entry| write(&mut live, entry));
+            (epoch, live)
+        });
+        let (found, written_at) = live.get(&ask.key()).copied().unwrap_or_default();
+        let written = match ask {
+            Ask::Read(_) => None,
+            Ask::Write(_, value) => Some(value),
+            Ask::Swap(_, expected, value) => (expected == found).then_some(value),
+        };
+        let version = match written {
+            Some(value) => {
+                let position = part.copy.execute(vec![(ask.key(), value)]);
+                live.insert(ask.key(), (value, position));
+                Version { position, index: 0 }
+            }
+            // After the write that it saw, and before the next one.
+            None => Version { position: written_at, index: 1 },
+        };
+        let is_read = written.is_none();
+        part.held.push_back(Held { client, number, found, version, is_read });
+        self.go_on(now, partition, out);
+    }
+
+    /// Does what is due at a partition.
+    fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        let mut effects = Vec::new();
+        let table = &self.table;
+        let is_up = |member: Member| table.status(member) == Some(Status::Up);
+        self.parts[usize::from(partition.0)].copy.drive(&is_up, now, &mut effects);
+        self.perform(partition, effects, out);
+        self.release(now, partition, out);
+    }
+
+    fn perform(
+        &mut self,
+        partition: PartitionId,
+        effects: Vec<Effect<Record, State>>,
+        out: &mut Out,
+    ) {
+        let from = self.member();
+        let part = &mut self.parts[usize::from(partition.0)];
+        for effect in effects {
+            match effect {
+                Effect::Send { to, message } => {
+                    let node = Endpoint::Node(to.directory.0 as usize);
+                    out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
+                }
+                Effect::SendCopy { to } => {
+                    let message = part.copy.snapshot(part.folded.clone());
+                    let node = Endpoint::Node(to.directory.0 as usize);
+                    out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
+                }
+                Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
+                Effect::Fold(entries) => {
+                    entries.into_iter().for_each(|entry| write(&mut part.folded, entry));
+                }
+                Effect::Install(state) => part.folded = state,
+                Effect::Committed(_) => (),
+                Effect::Over => {
+                    part.live = None;
+                    for held in part.held.drain(..) {
+                        let reply = Parcel::Reply { number: held.number, reply: Reply::Unknown };
+                        out.parcels.push((Endpoint::Client(held.client), reply));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives the answers that may be given.
+    fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        let part = &self.parts[usize::from(partition.0)];
+        let Some(committed) = part.copy.committed() else { return };
+        let may_answer = self.may_answer(now, partition);
+        let held = &mut self.parts[usize::from(partition.0)].held;
+        let is_early = |held: &Held| {
+            is_broken(Breakage::AnsweredBeforeCommit)
+                || (held.is_read && is_broken(Breakage::ReadBeforeCommit))
+        };
+        if !may_answer {
+            return;
+        }
+        // Each waits for what it saw, and not for what came before it.
+        held.retain(|held| {
+            let may_go = held.version.position <= committed || is_early(held);
+            if may_go {
+                let reply = Reply::Done { found: held.found, version: held.version };
+                let parcel = Parcel::Reply { number: held.number, reply };
+                out.parcels.push((Endpoint::Client(held.client), parcel));
+            }
+            !may_go
+        });
+    }
+
+    /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
+    /// nodes that knew the row as it is.
+    fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
+        if is_broken(Breakage::LeaseNotChecked) {
+            return true;
+        }
+        let copy = &self.parts[usize::from(partition.0)].copy;
+        let (Some(row), Some(ack_set)) = (self.table.row(partition), copy.ack_set()) else {
+            return false;
+        };
+        let is_row_own = row.primary() == Some(self.member()) && Some(row.epoch) == copy.reigns();
+        let lets = |member: Member| {
+            let lease = self.leases.get(&member);
+            lease.is_some_and(|(until, version)| *until > now && *version >= row.changed_at)
+        };
+        is_row_own && ack_set.iter().all(lets)
+    }
+}
+
+/// Makes the changes of a record.
+fn write(state: &mut State, entry: Entry<Record>) {
+    let at = entry.position;
+    state.extend(entry.record.into_iter().map(|(key, value)| (key, (value, at))));
+}

@@ -1,0 +1,99 @@
+//! What a seed draws: the grid's shape, its times, and what goes wrong.
+
+use std::time::Duration;
+
+use super::random::Random;
+use crate::engine::controller::Delays;
+use crate::engine::replica::Timing;
+
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub nodes: usize,
+    pub voters: usize,
+    pub partitions: u16,
+    pub copies: usize,
+    pub clients: usize,
+    pub keys: u8,
+    pub lease: Duration,
+    /// What clocks may differ in, added where a lease is waited out.
+    pub lease_margin: Duration,
+    pub suspect_after: Duration,
+    pub pause_max: Duration,
+    pub timing: Timing,
+    pub delays: Delays,
+    /// Folded records that a copy keeps.
+    pub kept_max: usize,
+    pub delay_max: Duration,
+    pub loss_percent: u64,
+    pub twice_percent: u64,
+    pub fault_every: Duration,
+    pub faults_until: Duration,
+    /// Once healed.
+    pub rest_within: Duration,
+    pub crash_percent: u64,
+    pub pause_percent: u64,
+    pub operator_percent: u64,
+    pub isolate_percent: u64,
+    pub cut_percent: u64,
+}
+
+impl Plan {
+    pub(super) fn draw(random: &mut Random) -> Plan {
+        let nodes = random.between(3, 6) as usize;
+        let is_calm = random.percent(15);
+        let percent =
+            |random: &mut Random, most: u64| if is_calm { 0 } else { random.between(0, most) };
+        let timing = Timing {
+            replica_timeout: random.millis(300, 600),
+            heartbeat: Duration::from_millis(100),
+            send_again_after: random.millis(60, 200),
+            send_copy_again_after: random.millis(200, 500),
+            propose_again_after: random.millis(100, 400),
+            join_patience: random.millis(400, 2000),
+            rejoin_after: random.millis(0, 400),
+        };
+        let delays = Delays {
+            readmit_after: random.millis(100, 500),
+            protect_after: random.millis(300, 2000),
+            balance_after: random.millis(500, 3000),
+            moves_per_node_max: random.between(1, 4) as usize,
+            hand_over_max: random.millis(500, 2000),
+        };
+        Plan {
+            nodes,
+            voters: 3,
+            partitions: random.between(1, 3) as u16,
+            copies: random.between(2, 3) as usize,
+            clients: random.between(2, 8) as usize,
+            keys: random.between(1, 3) as u8,
+            lease: random.millis(300, 1500),
+            lease_margin: Duration::from_millis(30),
+            suspect_after: random.millis(500, 900),
+            pause_max: Duration::from_millis(200),
+            timing,
+            delays,
+            kept_max: random.pick(&[0, 4, 64, 1000]),
+            delay_max: random.pick(&[2, 10, 40]).into_millis(),
+            loss_percent: percent(random, 20),
+            twice_percent: percent(random, 10),
+            fault_every: random.millis(150, 900),
+            faults_until: random.millis(3000, 8000),
+            rest_within: Duration::from_secs(30),
+            crash_percent: percent(random, 60),
+            pause_percent: percent(random, 50),
+            operator_percent: percent(random, 20),
+            isolate_percent: percent(random, 60),
+            cut_percent: percent(random, 60),
+        }
+    }
+}
+
+trait IntoMillis {
+    fn into_millis(self) -> Duration;
+}
+
+impl IntoMillis for u64 {
+    fn into_millis(self) -> Duration {
+        Duration::from_millis(self)
+    }
+}

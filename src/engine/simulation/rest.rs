@@ -1,0 +1,53 @@
+//! The end of a run: what must be once everything is healed.
+
+use super::Simulation;
+use crate::engine::id::PartitionId;
+use crate::engine::table::{Member, Reign, Row};
+
+impl Simulation {
+    /// What is not at rest yet, if anything.
+    pub(super) fn unrest(&self) -> Option<String> {
+        self.consensus.table.rows().find_map(|(partition, row)| {
+            let what = self.unrest_of(partition, row)?;
+            Some(format!("{partition} {what}: {row:?}"))
+        })
+    }
+
+    fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {
+        let Reign::Active { primary, in_sync, next: None, .. } = &row.reign else {
+            return Some("is not served".to_owned());
+        };
+        let node = |member: Member| &self.nodes[member.directory.0 as usize];
+        if let Some(gone) = in_sync.iter().find(|member| node(*member).member() != *member) {
+            return Some(format!("counts on {gone:?}, which is gone"));
+        }
+        if in_sync.len() != self.plan.copies.min(self.nodes.len()) {
+            return Some(format!("has {} copies", in_sync.len()));
+        }
+        if node(*primary).copy(partition).serves() != Some(row.epoch) {
+            return Some("has a primary that does not know it".to_owned());
+        }
+        let last = node(*primary).copy(partition).last();
+        let folded = |member: Member| node(member).copy(partition).folded();
+        let behind = in_sync.iter().find(|member| folded(*member) != last)?;
+        Some(format!("has a copy at {behind:?} that is behind"))
+    }
+
+    /// All copies are the same.
+    pub(super) fn check_final(&self) -> Result<(), String> {
+        for (partition, row) in self.consensus.table.rows() {
+            let holders: Vec<Member> =
+                row.holders().into_iter().flat_map(|holders| holders.iter()).collect();
+            let state = |member: &Member| self.nodes[member.directory.0 as usize].folded(partition);
+            let Some((first, others)) = holders.split_first() else { continue };
+            if let Some(other) = others.iter().find(|other| state(other) != state(first)) {
+                return Err(format!(
+                    "{partition}: {first:?} holds {:?}, {other:?} {:?}",
+                    state(first),
+                    state(other)
+                ));
+            }
+        }
+        Ok(())
+    }
+}
