@@ -80,7 +80,7 @@ pub(crate) struct Execution {
     pub(crate) sessions: Sessions,
     pub(crate) batch: Batch,
     pub(crate) held: Slab<Held>,
-    pub(crate) post: Post,
+    pub(crate) post: Box<Post>,
     /// Removed entities that something is still known of.
     pub(crate) removed: BTreeSet<EntityId>,
     /// Handlers that panicked, and asks that nobody waited for any more; taken by the unit.
@@ -104,7 +104,7 @@ impl Execution {
             sessions,
             batch: Batch::default(),
             held: Slab::new(),
-            post,
+            post: Box::new(post),
             removed,
             panics: 0,
             given_up: 0,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::hash::partition_of;
-use crate::engine::id::{EntityId, Epoch, Position};
+use crate::engine::id::{EntityId, Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
 use crate::engine::outbox::{Config, Frame, Inbox, Number, Outbox, Receipt};
 use crate::entity::deeds::Parcel;
@@ -31,11 +31,13 @@ pub(crate) enum Letter {
 /// The messages of one partition.
 pub(crate) struct Post {
     partitions: u16,
+    /// Whether there ever was anything: where nobody sends, asks need not look at all of this.
+    is_used: bool,
     pub(crate) outbox: Outbox<Arc<Parcel>>,
     pub(crate) inbox: Inbox<Arc<Parcel>>,
     pub(crate) rows: InboxRows,
     /// Which of its entities are to be reminded.
-    pub(crate) alarms: Alarms,
+    alarms: Alarms,
     /// Who sent what is kept.
     pub(crate) owners: BTreeMap<Number, EntityId>,
     /// Entity types, by number, whose handlers were seen to send.
@@ -55,6 +57,7 @@ impl Post {
         let epoch = Epoch::default(); // until it begins
         Post {
             partitions,
+            is_used: false,
             outbox: Outbox::new(config, epoch),
             inbox: Inbox::new(epoch),
             rows: InboxRows::default(),
@@ -74,6 +77,32 @@ impl Post {
         self.inbox.begin(epoch);
     }
 
+    /// Whether there ever was anything here.
+    pub(crate) fn is_used(&self) -> bool {
+        self.is_used
+    }
+
+    /// Takes in what another partition says.
+    pub(crate) fn receive(&mut self, from: PartitionId, frame: Frame<Arc<Parcel>>) {
+        self.is_used = true;
+        self.inbox.receive(from, frame);
+    }
+
+    /// What is known of what other partitions have sent, to be put back from the store.
+    pub(crate) fn restoring(&mut self) -> (&mut InboxRows, &mut Inbox<Arc<Parcel>>) {
+        self.is_used = true;
+        (&mut self.rows, &mut self.inbox)
+    }
+
+    pub(crate) fn alarms(&self) -> &Alarms {
+        &self.alarms
+    }
+
+    pub(crate) fn alarms_mut(&mut self) -> &mut Alarms {
+        self.is_used = true;
+        &mut self.alarms
+    }
+
     /// Keeps a message that the handler under way has sent.
     pub(crate) fn send(
         &mut self,
@@ -84,6 +113,7 @@ impl Post {
         if self.next.position != position {
             self.next = Number { position, index: 0 };
         }
+        self.is_used = true;
         let number = self.next;
         self.next.index += 1;
         let to = partition_of(&parcel.key, self.partitions);
@@ -99,6 +129,7 @@ impl Post {
         if self.owners.insert(sent.number, entity).is_some() {
             return;
         }
+        self.is_used = true;
         let (parcel, is_parked) = (Arc::clone(&sent.parcel), sent.parked.is_some());
         let to = partition_of(&parcel.key, self.partitions);
         self.outbox.restore(sent.number, to, parcel.bytes(), parcel, is_parked);
@@ -106,7 +137,7 @@ impl Post {
 
     /// Whether the handler under way has sent anything.
     pub(crate) fn is_fresh(&self) -> bool {
-        !self.fresh.is_empty()
+        self.is_used && !self.fresh.is_empty()
     }
 
     pub(crate) fn take_fresh(&mut self) -> Vec<Number> {
@@ -115,11 +146,11 @@ impl Post {
 
     /// Whether asks of this entity type have to wait until less is kept.
     pub(crate) fn holds_up(&self, kind: u16) -> bool {
-        !self.outbox.has_room() && self.is_sending(kind)
+        self.is_used && !self.outbox.has_room() && self.is_sending(kind)
     }
 
     pub(crate) fn is_sending(&self, kind: u16) -> bool {
-        self.sending.get(usize::from(kind)).is_some_and(|is_sending| *is_sending)
+        self.is_used && self.sending.get(usize::from(kind)).is_some_and(|is_sending| *is_sending)
     }
 
     /// Whether nothing is to be done.

@@ -192,7 +192,7 @@ impl Restoring<'_> {
             return Ok(Some(id));
         }
         if name == INBOX_TYPE {
-            let Post { rows, inbox, .. } = &mut self.recovered.post;
+            let (rows, inbox) = self.recovered.post.restoring();
             return rows.restore(row, record.as_ref(), inbox).map(Some).map_err(corrupt);
         }
         let Some(kind) = self.registry.index_named(name) else {
@@ -207,7 +207,10 @@ impl Restoring<'_> {
             self.sending.insert(id);
         }
         let next = self.recovered.entities[kind].next_reminder(id.slot);
-        self.recovered.post.alarms.set(&(kind as u16, Arc::from(&*row.key.key)), next);
+        if next.is_some() || self.recovered.post.is_used() {
+            // Where there is none: an older row may have said otherwise.
+            self.recovered.post.alarms_mut().set(&(kind as u16, Arc::from(&*row.key.key)), next);
+        }
         if is_removed {
             self.recovered.removed.insert(id);
         } else {

@@ -125,7 +125,7 @@ impl<E: Entity> Entities<E> {
         let mut key = Vec::new();
         self.slots[slot].key.encode(&mut key);
         let sleeper: Sleeper = (self.kind, Arc::from(key));
-        execution.post.alarms.set(&sleeper, self.next_reminder(slot));
+        execution.post.alarms_mut().set(&sleeper, self.next_reminder(slot));
     }
 }
 

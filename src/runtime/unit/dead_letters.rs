@@ -113,7 +113,7 @@ impl Unit {
         let entities = &mut self.entities[usize::from(entity.kind)];
         entities.revert(entity.slot, record.as_ref());
         let next = entities.next_reminder(entity.slot);
-        self.execution.post.alarms.set(&(entity.kind, Arc::from(&*id.key.key)), next);
+        self.execution.post.alarms_mut().set(&(entity.kind, Arc::from(&*id.key.key)), next);
         self.metrics.discarded();
         self.write_again(entity, done);
     }

@@ -44,7 +44,7 @@ impl Unit {
     pub(crate) fn receive(&mut self, now: Instant, from: PartitionId, letter: Letter) {
         self.now = now;
         match letter {
-            Letter::Frame(frame) => self.execution.post.inbox.receive(from, frame),
+            Letter::Frame(frame) => self.execution.post.receive(from, frame),
             Letter::Receipt(receipt) => {
                 let mut effects = Vec::new();
                 self.execution.post.outbox.receipt(now, from, receipt, &mut effects);

@@ -227,24 +227,20 @@ impl Unit {
 
     /// Performs what is due and runs what waited for room.
     pub(crate) fn settle(&mut self) {
-        self.fire_reminders();
-        self.exchange_letters();
-        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-        if due.is_some_and(|due| due <= self.now) {
-            self.step_write_behind(write_behind::Event::Tick);
-        }
+        self.exchange();
+        let mut has_run = false;
         if !self.waiting.is_empty() && self.has_room() {
             let asks = self.waiting.take_all();
             self.execute(self.now, asks.into_iter());
+            has_run = true;
         }
         if !self.blocked.is_empty() && self.execution.post.outbox.has_room() {
             let asks = self.blocked.take_all();
             self.execute(self.now, asks.into_iter());
+            has_run = true;
         }
-        self.exchange_letters();
-        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-        if due.is_some_and(|due| due <= self.now) {
-            self.step_write_behind(write_behind::Event::Tick);
+        if has_run {
+            self.exchange();
         }
         self.evict();
         if let Some(queue) = &self.write_behind {
@@ -252,6 +248,18 @@ impl Unit {
         }
         if self.load.is_none() {
             self.load = self.loading.next_load(self.partition, self.now);
+        }
+    }
+
+    /// Does what other partitions, reminders and the queue for the store have come to want.
+    fn exchange(&mut self) {
+        if self.execution.post.is_used() {
+            self.fire_reminders();
+            self.exchange_letters();
+        }
+        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        if due.is_some_and(|due| due <= self.now) {
+            self.step_write_behind(write_behind::Event::Tick);
         }
     }
 
@@ -264,22 +272,27 @@ impl Unit {
     /// When the unit wants to be woken.
     pub(crate) fn next_deadline(&self) -> Option<Instant> {
         let store = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-        let store_is_there = self.write_behind.is_some();
         let has_house = !self.execution.removed.is_empty()
-            || (store_is_there && self.execution.post.inbox.is_behind())
             || !self.session_rows.is_empty()
             || self
                 .entities
                 .iter()
                 .any(|entities| entities.keeps_answers() || entities.is_leaving());
         let house = has_house.then_some(self.housekeeping_at);
-        let waits = [&self.waiting, &self.blocked].map(Waiting::next_deadline);
-        let letters = self.execution.post.wake_at.filter(|_| !self.primary.is_fenced());
+        let waits = [self.waiting.next_deadline(), self.loading.next_deadline()];
         let more = self.has_more_to_evict.then_some(self.now);
-        let loading = self.loading.next_deadline();
-        let reminder = self.reminder_at();
-        let deadlines =
-            [store, waits[0], waits[1], loading, house, self.expiry_at(), more, letters, reminder];
+        let post = self.execution.post.is_used().then(|| self.post_deadline()).flatten();
+        let deadlines = [store, waits[0], waits[1], house, self.expiry_at(), more, post];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The same, for messages and reminders.
+    fn post_deadline(&self) -> Option<Instant> {
+        let post = &self.execution.post;
+        let is_behind = self.write_behind.is_some() && post.inbox.is_behind();
+        let rows = is_behind.then_some(self.housekeeping_at);
+        let letters = post.wake_at.filter(|_| !self.primary.is_fenced());
+        let deadlines = [rows, letters, self.reminder_at(), self.blocked.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 

@@ -15,7 +15,7 @@ const FIRE_AT_ONCE: usize = 500;
 impl Unit {
     /// When a reminder is to be fired at the earliest. Never while its change could not be stored.
     pub(super) fn reminder_at(&self) -> Option<Instant> {
-        let at = self.execution.post.alarms.next_at()?;
+        let at = self.execution.post.alarms().next_at()?;
         self.may_fire().then(|| self.time.when(at))
     }
 
@@ -32,7 +32,9 @@ impl Unit {
         }
         self.begin();
         for _ in 0..FIRE_AT_ONCE {
-            let Some(sleeper) = self.execution.post.alarms.due(self.execution.time) else { break };
+            let Some(sleeper) = self.execution.post.alarms().due(self.execution.time) else {
+                break;
+            };
             if !self.may_fire() {
                 break;
             }
@@ -44,9 +46,9 @@ impl Unit {
     /// The entity was loaded, if anything is there of it.
     pub(super) fn sleeper_loaded(&mut self, kind: usize, key: &RowKey) {
         let sleeper = (kind as u16, Arc::from(&*key.key));
-        self.execution.post.alarms.wake(&sleeper, None);
+        self.execution.post.alarms_mut().wake(&sleeper, None);
         self.begin();
-        let is_due = self.execution.post.alarms.is_due(&sleeper, self.execution.time);
+        let is_due = self.execution.post.alarms().is_due(&sleeper, self.execution.time);
         if is_due && self.may_fire() {
             self.fire(&sleeper, true);
         }
@@ -57,7 +59,7 @@ impl Unit {
         let Some(kind) = self.execution.registry.index_named(&key.entity_type) else { return };
         let sleeper = (kind as u16, Arc::from(&*key.key));
         let later = self.time.at(self.now) + self.execution.limits().retry_max;
-        self.execution.post.alarms.wake(&sleeper, Some(later));
+        self.execution.post.alarms_mut().wake(&sleeper, Some(later));
     }
 
     fn fire(&mut self, sleeper: &Sleeper, is_loaded: bool) {
@@ -101,7 +103,7 @@ impl Unit {
     }
 
     fn wait_for(&mut self, sleeper: &Sleeper, key: RowKey) {
-        self.execution.post.alarms.wait(sleeper);
+        self.execution.post.alarms_mut().wait(sleeper);
         self.loading.want(key);
     }
 
@@ -109,19 +111,19 @@ impl Unit {
     fn forget_stale(&mut self, sleeper: &Sleeper) {
         let kind = usize::from(sleeper.0);
         let next = self.entities[kind].next_reminder_of(&sleeper.1);
-        self.execution.post.alarms.set(sleeper, next);
+        self.execution.post.alarms_mut().set(sleeper, next);
     }
 
     /// Tries again later, and in the end goes on without.
     fn firing_failed(&mut self, sleeper: &Sleeper, reason: &str) {
         self.metrics.reminder("undone", 1);
-        let failures = self.execution.post.alarms.count_failure(sleeper);
+        let failures = self.execution.post.alarms_mut().count_failure(sleeper);
         let limits = self.execution.limits();
         if failures < limits.message_attempts_max {
             let doublings = failures.saturating_sub(1).min(16);
             let after = limits.retry_min.saturating_mul(1 << doublings).min(limits.retry_max);
             let at = self.execution.time + after;
-            self.execution.post.alarms.retry(sleeper, at);
+            self.execution.post.alarms_mut().retry(sleeper, at);
             return;
         }
         let entity_type = self.execution.registry.kinds[usize::from(sleeper.0)].name;

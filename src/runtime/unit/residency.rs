@@ -118,7 +118,7 @@ impl Unit {
         let id = self.entities[kind].restore(row, record, now)?;
         let sleeper = (kind as u16, Arc::from(&*row.key.key));
         if let Some(at) = self.entities[kind].next_reminder(id.slot) {
-            self.execution.post.alarms.find(&sleeper, at);
+            self.execution.post.alarms_mut().find(&sleeper, at);
         }
         if is_removed {
             self.execution.removed.insert(id);

@@ -114,7 +114,7 @@ impl Unit {
         match id.kind {
             SESSIONS => self.session_rows.row(id.slot, &self.execution.sessions),
             INBOXES => {
-                let Post { rows, inbox, .. } = &mut self.execution.post;
+                let Post { rows, inbox, .. } = &mut *self.execution.post;
                 rows.row(id.slot, inbox)
             }
             kind => {
@@ -134,7 +134,7 @@ impl Unit {
         if id.kind == SESSIONS {
             self.session_rows.stored(id.slot, version, &mut self.execution.sessions);
         } else if id.kind == INBOXES {
-            let Post { rows, inbox, .. } = &mut self.execution.post;
+            let Post { rows, inbox, .. } = &mut *self.execution.post;
             rows.stored(id.slot, version, inbox);
         } else if self.execution.removed.contains(&id)
             && !self.entities[usize::from(id.kind)].forget_removed(id.slot, version)
