@@ -23,6 +23,10 @@ mod exactly_once {}
 #[doc = include_str!("../book/src/guide/cache.md")]
 mod cache {}
 
+#[cfg(feature = "testkit")]
+#[doc = include_str!("../book/src/guide/messages.md")]
+mod messages {}
+
 #[cfg(feature = "sled")]
 #[doc = include_str!("../book/src/guide/persistence.md")]
 mod persistence {}

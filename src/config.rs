@@ -199,6 +199,22 @@ pub struct Limits {
     /// Writes of one partition that the store refused for good and that nobody has replayed or
     /// discarded yet. Each is held in memory, too; at the bound the partition takes no writes.
     pub dead_letters_per_partition_max: usize,
+    /// Messages that one partition has sent and still keeps, because their receivers do not have
+    /// them durably. At the bound, asks of entity types that send wait; what messages and reminders
+    /// send may come to as much again.
+    pub outbox_messages_max: usize,
+    /// Bytes of these.
+    pub outbox_bytes_max: u64,
+    /// Bytes of one encoded message that a handler sends.
+    pub message_bytes_max: usize,
+    /// How often a message is tried whose handler panics, before it is parked; and a reminder,
+    /// before it is given up.
+    pub message_attempts_max: u32,
+    /// Messages of one partition that are parked. At the bound, one that would be parked is tried
+    /// further, and those behind it wait.
+    pub parked_messages_max: usize,
+    /// Reminders that one entity may have. All of them are part of its row.
+    pub reminders_per_entity_max: usize,
     /// First pause after a failure of the store; doubles up to `retry_max`, with jitter.
     pub retry_min: Duration,
     /// Longest pause between tries of a failing store.
@@ -230,6 +246,12 @@ impl Default for Limits {
             batch_records_max: 1000,
             batch_bytes_max: 4 << 20,
             dead_letters_per_partition_max: 10_000,
+            outbox_messages_max: 10_000,
+            outbox_bytes_max: 16 << 20,
+            message_bytes_max: 1 << 20,
+            message_attempts_max: 5,
+            parked_messages_max: 10_000,
+            reminders_per_entity_max: 100,
             retry_min: Duration::from_millis(50),
             retry_max: Duration::from_secs(5),
             session_idle: Duration::from_secs(3600),
@@ -252,6 +274,9 @@ impl Limits {
             ("reply_bytes_max", self.reply_bytes_max),
             ("pending_records_max", self.pending_records_max),
             ("dead_letters_per_partition_max", self.dead_letters_per_partition_max),
+            ("outbox_messages_max", self.outbox_messages_max),
+            ("outbox_bytes_max", self.outbox_bytes_max as usize),
+            ("message_attempts_max", self.message_attempts_max as usize),
             ("batch_records_max", self.batch_records_max),
             ("sessions_per_partition_max", self.sessions_per_partition_max),
         ];

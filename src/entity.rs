@@ -1,5 +1,6 @@
 //! What a user implements: entities, their messages and their handlers.
 
+pub(crate) mod deeds;
 pub(crate) mod delivery;
 
 use std::fmt;
@@ -11,6 +12,10 @@ use crate::engine::id::RequestId;
 use crate::engine::instant::Timestamp;
 use crate::error::DecodeError;
 use crate::key::Key;
+
+use deeds::Deeds;
+pub use deeds::{Address, Missed, When};
+use delivery::Accepted;
 
 /// One keyed piece of state, owned by the processing unit of its partition.
 ///
@@ -47,6 +52,12 @@ pub trait Entity: Default + Serialize + DeserializeOwned + Send + Sized + 'stati
     #[doc(hidden)]
     fn try_clone(&self) -> Option<Self> {
         None
+    }
+
+    /// The messages that it takes, for those that come encoded.
+    #[doc(hidden)]
+    fn accepted() -> &'static [Accepted<Self>] {
+        &[]
     }
 }
 
@@ -181,6 +192,8 @@ pub struct Context<'a, E: Entity> {
     request: Option<RequestId>,
     removed: bool,
     passivated: bool,
+    /// What it does beyond its entity's state, if anything.
+    deeds: Option<Box<Deeds>>,
 }
 
 impl<'a, E: Entity> Context<'a, E> {
@@ -189,7 +202,7 @@ impl<'a, E: Entity> Context<'a, E> {
         now: Timestamp,
         request: Option<RequestId>,
     ) -> Context<'a, E> {
-        Context { key, now, request, removed: false, passivated: false }
+        Context { key, now, request, removed: false, passivated: false, deeds: None }
     }
 
     /// The entity's key.
@@ -222,6 +235,47 @@ impl<'a, E: Entity> Context<'a, E> {
     /// nothing in a grid without a store.
     pub fn passivate(&mut self) {
         self.passivated = true;
+    }
+
+    /// Sends a message to an entity, any of this grid, when this handler has returned (unless it
+    /// fails). It leaves with the change of this entity, both or none, and takes effect exactly
+    /// once, crashes of the process included; nobody hears its handler's reply. Messages from one
+    /// partition to another take effect in the order in which they were sent.
+    ///
+    /// A message that cannot be encoded, or is for a type that the grid does not have, undoes this
+    /// handler: its caller hears what a panic would say.
+    pub fn send<T: Entity, M: MessageTo<T> + Message<Mode = Write>>(
+        &mut self,
+        to: impl Into<Address<T>>,
+        message: M,
+    ) {
+        self.deeds.get_or_insert_default().send(to.into(), &message);
+    }
+
+    /// Sets a reminder of this entity: the message comes to it at that time, in partition time,
+    /// also if the process has crashed or the entity has left memory in between. It takes the place
+    /// of a reminder of the same name. It is set with the change of this entity, both or none, and
+    /// goes when the entity is removed.
+    ///
+    /// A handler that returns `Err` has consumed the firing. One that panics is tried again a few
+    /// times (`Limits::message_attempts_max`), then that firing is given up.
+    pub fn remind<M: MessageTo<E> + Message<Mode = Write>>(
+        &mut self,
+        name: &str,
+        when: When,
+        message: M,
+    ) {
+        let now = self.now;
+        self.deeds.get_or_insert_default().remind(name, when, &message, now);
+    }
+
+    /// Cancels the reminder of this name, if there is one (unless this handler fails).
+    pub fn cancel(&mut self, name: &str) {
+        self.deeds.get_or_insert_default().cancel(name);
+    }
+
+    pub(crate) fn take_deeds(&mut self) -> Option<Box<Deeds>> {
+        self.deeds.take()
     }
 
     pub(crate) fn is_passivated(&self) -> bool {

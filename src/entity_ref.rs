@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use crate::engine::id::{PartitionId, RequestId};
-use crate::entity::{Entity, MessageTo};
+use crate::entity::{Address, Entity, MessageTo};
 use crate::error::AskError;
 use crate::runtime::call::{AskFuture, Call, send_now};
 use crate::runtime::exchange::Target;
@@ -57,6 +57,12 @@ impl<E: Entity> EntityRef<E> {
     /// dropped.
     pub fn tell<M: MessageTo<E>>(&self, message: M) -> Tell<E, M> {
         Tell { ask: self.ask(message) }
+    }
+}
+
+impl<E: Entity> From<&EntityRef<E>> for Address<E> {
+    fn from(reference: &EntityRef<E>) -> Address<E> {
+        Address::to(reference.key.clone())
     }
 }
 

@@ -38,7 +38,9 @@ pub enum AskError<M> {
     },
     /// Not done: something is over its limit; the entity is as it was before.
     TooLarge {
-        /// What: `key`, `state` or `reply`.
+        /// What: `key`, `state` or `reply`; or what the handler did: `message` or `messages` (that
+        /// it sent), `reminders` (of one entity), `name` (of one of
+        /// these).
         what: &'static str,
         /// Its size.
         bytes: u64,

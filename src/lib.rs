@@ -28,14 +28,15 @@ pub use config::{EntityOptions, Eviction, Limits};
 pub use engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 pub use engine::instant::Timestamp;
 pub use entity::{
-    Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, StoredState, Write,
+    Address, Context, Entity, Handler, Message, MessageTo, Missed, Mode, Read, Reader, StoredState,
+    When, Write,
 };
 pub use entity_ref::{Addressed, Ask, EntityRef, Tell, TellFuture};
 pub use error::{AskError, DecodeError};
 pub use fastness_macros::{Entity, Key, Message, handlers};
 pub use grid::{
     DeadLetter, DeadLetterError, DeadLetterId, DeadLetters, Grid, GridBuilder, Inspection,
-    RunError, Session,
+    ParkedMessage, ParkedMessageError, ParkedMessageId, ParkedMessages, RunError, Session,
 };
 pub use key::{IntoKey, Key};
 
@@ -51,11 +52,11 @@ pub use store::{MemoryStore, Store};
 #[doc(hidden)]
 pub mod __private {
     pub use crate::entity::delivery::{
-        Deliver, NeverFails, NotClone, OneHandlersBlockOrHandlesList, ReplyProbe, StateProbe,
-        is_only, with_context,
+        Accepted, AcceptsNothing, Deliver, ListProbe, NeverFails, NotClone,
+        OneHandlersBlockOrHandlesList, ReplyProbe, StateProbe, is_only, with_context,
     };
     pub use crate::entity::{
-        Context, Entity, Handler, Message, MessageTo, Read, Reader, StoredState, Write,
+        Address, Context, Entity, Handler, Message, MessageTo, Read, Reader, StoredState, Write,
     };
     pub use crate::entity_ref::{Addressed, Ask, EntityRef};
     pub use crate::error::DecodeError;

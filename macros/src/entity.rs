@@ -74,6 +74,12 @@ fn implement(
                 use #private::NotClone as _;
                 #private::StateProbe(self).try_clone()
             }
+
+            fn accepted() -> &'static [#private::Accepted<Self>] {
+                #[allow(unused_imports)]
+                use #private::AcceptsNothing as _;
+                #private::ListProbe::<Self>::NEW.list()
+            }
         }
     }
 }
@@ -153,6 +159,13 @@ fn reference(private: &TokenStream, input: &DeriveInput) -> TokenStream {
         impl ::core::convert::From<#private::EntityRef<#ident>> for #reference {
             fn from(reference: #private::EntityRef<#ident>) -> Self {
                 #reference(reference)
+            }
+        }
+
+        #[automatically_derived]
+        impl ::core::convert::From<&#reference> for #private::Address<#ident> {
+            fn from(reference: &#reference) -> Self {
+                ::core::convert::From::from(&reference.0)
             }
         }
 

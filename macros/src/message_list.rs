@@ -34,6 +34,10 @@ pub(crate) fn implement(
         let private = names::moved(private, names::at(message));
         quote_spanned!(names::at(message)=> #(#cfgs)* <#message as #private::Message>::NAME)
     });
+    let accepted = list.iter().map(|Listed { cfgs, message }| {
+        let private = names::moved(private, names::at(message));
+        quote_spanned!(names::at(message)=> #(#cfgs)* #private::Accepted::of::<#message>())
+    });
     let (its_private, its_entity) = (names::moved(private, at), names::moved(entity, at));
     let only_list = quote_spanned! {at=>
         impl #its_private::OneHandlersBlockOrHandlesList for #its_entity
@@ -45,6 +49,7 @@ pub(crate) fn implement(
         #[allow(unused_qualifications)]
         #only_list {
             const NAMES: &'static [&'static ::core::primitive::str] = &[#(#wire_names),*];
+            const ACCEPTED: &'static [#private::Accepted<Self>] = &[#(#accepted),*];
         }
         #(#messages)*
         #(#distinct)*

@@ -2,8 +2,8 @@
 //!
 //! `replica` and `write_behind` take an event, change themselves, and say what is to be done:
 //! `step(Event, &mut Vec<Effect>)`. What depends on time, as `write_behind` does, is told it first,
-//! and says when it wants to be woken (`next_deadline()`). `execution` and `eviction` are asked,
-//! and answer at once.
+//! and says when it wants to be woken (`next_deadline()`). `execution`, `eviction` and `outbox` are
+//! asked, and answer at once.
 //!
 //! No clock, no randomness, no I/O, no tasks, no hash-map order: the same inputs give the same
 //! outputs, in production and in simulation.
@@ -21,6 +21,7 @@ pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
+pub(crate) mod outbox;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod placement;
 pub(crate) mod replica;

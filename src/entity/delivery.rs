@@ -5,8 +5,13 @@
 //! form of the own one do not fit, the trait's answers; type aliases make no difference. That works
 //! only where the types are known, so in the macros' code and not in generic functions.
 
-use super::{Context, Entity, Handler, Message, Mode, Read, Reader, Write};
+use std::fmt;
+use std::marker::PhantomData;
+
+use super::{Context, Entity, Handler, Message, MessageTo, Mode, Read, Reader, Write};
+use crate::codec;
 use crate::engine::instant::Timestamp;
+use crate::error::DecodeError;
 
 /// Hands messages of a mode to their handlers. Being about the mode, the two implementations never
 /// overlap.
@@ -32,6 +37,73 @@ impl<E: Reader<M>, M: Message<Mode = Read>> Deliver<E, M> for Read {
 pub trait OneHandlersBlockOrHandlesList: Entity {
     /// The messages' wire names.
     const NAMES: &'static [&'static str];
+
+    /// The messages, for those that come encoded.
+    const ACCEPTED: &'static [Accepted<Self>];
+}
+
+/// A message that an entity type takes, without its type: decodes it and runs its handler.
+pub struct Accepted<E: Entity> {
+    pub(crate) name: &'static str,
+    pub(crate) run: Run<E>,
+}
+
+/// Decodes a message and runs its handler. Says whether that failed.
+type Run<E> = fn(&[u8], &mut E, &mut Context<'_, E>) -> Result<bool, DecodeError>;
+
+impl<E: Entity> Accepted<E> {
+    /// The message `M`.
+    #[must_use]
+    pub const fn of<M: MessageTo<E>>() -> Accepted<E> {
+        Accepted { name: M::NAME, run: run::<E, M> }
+    }
+}
+
+impl<E: Entity> fmt::Debug for Accepted<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Accepted").field(&self.name).finish()
+    }
+}
+
+fn run<E: Entity, M: MessageTo<E>>(
+    bytes: &[u8],
+    entity: &mut E,
+    cx: &mut Context<'_, E>,
+) -> Result<bool, DecodeError> {
+    let message: M = codec::decode(bytes)?;
+    Ok(M::is_failure(&message.deliver(entity, cx)))
+}
+
+/// Asks for the messages that an entity type takes.
+#[derive(Debug)]
+pub struct ListProbe<E>(PhantomData<E>);
+
+impl<E: 'static> ListProbe<E> {
+    /// The question.
+    pub const NEW: &'static ListProbe<E> = &ListProbe(PhantomData);
+}
+
+impl<E: OneHandlersBlockOrHandlesList> ListProbe<E> {
+    /// The list.
+    #[must_use]
+    pub fn list(&self) -> &'static [Accepted<E>] {
+        E::ACCEPTED
+    }
+}
+
+/// Entity types without a list.
+pub trait AcceptsNothing {
+    /// The entity type.
+    type Entity: Entity;
+
+    /// Nothing.
+    fn list(&self) -> &'static [Accepted<Self::Entity>] {
+        &[]
+    }
+}
+
+impl<E: Entity> AcceptsNothing for ListProbe<E> {
+    type Entity = E;
 }
 
 /// Whether `name` is among `names` exactly once.

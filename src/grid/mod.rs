@@ -1,6 +1,7 @@
 //! The grid: build it, find entities in it, leave it.
 
 mod dead_letters;
+mod parked_messages;
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -26,6 +27,7 @@ use crate::runtime::threads::Threads;
 use crate::store::Store;
 
 pub use dead_letters::{DeadLetter, DeadLetterError, DeadLetterId, DeadLetters, Inspection};
+pub use parked_messages::{ParkedMessage, ParkedMessageError, ParkedMessageId, ParkedMessages};
 
 /// A running grid. Clones are the same grid.
 ///
@@ -104,6 +106,12 @@ impl Grid {
     #[must_use]
     pub fn dead_letters(&self) -> DeadLetters {
         DeadLetters::new(self.clone())
+    }
+
+    /// The messages between entities that could not be applied, and what can be done with them.
+    #[must_use]
+    pub fn parked_messages(&self) -> ParkedMessages {
+        ParkedMessages::new(self.clone())
     }
 
     /// Leaves: lets no ask in, waits for those under way, drains to the store, and ends. A second

@@ -84,6 +84,14 @@ metrics! {
         "dead letters that somebody replayed";
     DISCARDED = "fastness_wb_dead_letters_discarded_total", Counter, "writes", [],
         "dead letters that somebody discarded";
+    OUTBOX = "fastness_outbox_messages", Gauge, "messages", [],
+        "messages that were sent and that their receivers do not have durably";
+    MESSAGES = "fastness_messages_total", Counter, "messages", ["outcome"],
+        "messages that came to a partition, by what became of them, and those that were parked";
+    PARKED_MESSAGES = "fastness_messages_parked", Gauge, "messages", [],
+        "messages that failed too often and that are parked";
+    REMINDERS = "fastness_reminders_total", Counter, "firings", ["outcome"],
+        "reminders that were due, by what became of them";
     VIOLATIONS = "fastness_invariant_violations_total", Counter, "violations", ["invariant"],
         "broken invariants; each is a bug";
 }
@@ -103,6 +111,14 @@ pub(super) const OUTCOMES: [&str; 12] = [
     "no_answers_kept",
     "given_up",
 ];
+
+/// What may become of a message.
+pub(super) const MESSAGE_OUTCOMES: [&str; 5] =
+    ["applied", "refused", "duplicate", "undone", "parked"];
+
+/// What may become of a reminder that is due.
+pub(super) const REMINDER_OUTCOMES: [&str; 5] =
+    ["fired", "refused", "missed", "undone", "given_up"];
 
 /// Upper bounds of times, in seconds: from a handler alone to a store that is hardly there.
 pub(super) const SECONDS_BOUNDS: &[f64] = &[

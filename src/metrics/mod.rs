@@ -17,7 +17,7 @@ use crate::engine::instant::Instant;
 use crate::engine::write_behind::WriteBehind;
 
 use cells::{Cell, Histogram};
-use definitions::{BATCH_BOUNDS, OUTCOMES, SECONDS_BOUNDS};
+use definitions::{BATCH_BOUNDS, MESSAGE_OUTCOMES, OUTCOMES, REMINDER_OUTCOMES, SECONDS_BOUNDS};
 pub(crate) use definitions::{Lookup, Reason};
 
 /// Nothing is pending.
@@ -53,6 +53,10 @@ struct UnitCounts {
     replayed: Cell,
     discarded: Cell,
     retries: Cell,
+    outbox: Cell,
+    parked_messages: Cell,
+    messages: [Cell; MESSAGE_OUTCOMES.len()],
+    reminders: [Cell; REMINDER_OUTCOMES.len()],
 }
 
 /// What one partition counts of one entity type.
@@ -97,6 +101,10 @@ impl GridMetrics {
             replayed: Cell::default(),
             discarded: Cell::default(),
             retries: Cell::default(),
+            outbox: Cell::default(),
+            parked_messages: Cell::default(),
+            messages: Default::default(),
+            reminders: Default::default(),
         };
         GridMetrics {
             names: names.to_vec(),
@@ -203,6 +211,24 @@ impl UnitMetrics {
 
     pub(crate) fn discarded(&self) {
         self.counts.discarded.add(1);
+    }
+
+    /// Notes how many messages are kept that were sent, and how many of all are parked.
+    pub(crate) fn outbox(&self, kept: usize, parked: usize) {
+        self.counts.outbox.set(kept as u64);
+        self.counts.parked_messages.set(parked as u64);
+    }
+
+    /// Counts a message by what became of it.
+    pub(crate) fn message(&self, outcome: &'static str) {
+        let at = MESSAGE_OUTCOMES.iter().position(|known| *known == outcome);
+        self.counts.messages[at.expect("every outcome has its name in the list")].add(1);
+    }
+
+    /// Counts reminders by what became of them.
+    pub(crate) fn reminder(&self, outcome: &'static str, firings: u64) {
+        let at = REMINDER_OUTCOMES.iter().position(|known| *known == outcome);
+        self.counts.reminders[at.expect("every outcome has its name in the list")].add(firings);
     }
 
     pub(crate) fn retrying(&self) {

@@ -106,7 +106,7 @@ impl GridMetrics {
         let shared = |count: &std::sync::atomic::AtomicU64| count.load(Ordering::Relaxed);
         Family::new(encoder, LOAD_SECONDS)?.histogram(&[], &self.load_seconds.read())?;
         Family::new(encoder, LOAD_ERRORS)?.number(&[], shared(&self.load_errors))?;
-        let sums: [(_, OfUnit); 7] = [
+        let sums: [(_, OfUnit); 9] = [
             (PENDING_RECORDS, |unit| &unit.pending_records),
             (PENDING_BYTES, |unit| &unit.pending_bytes),
             (RETRIES, |unit| &unit.retries),
@@ -114,9 +114,15 @@ impl GridMetrics {
             (PARKED, |unit| &unit.parked),
             (REPLAYED, |unit| &unit.replayed),
             (DISCARDED, |unit| &unit.discarded),
+            (OUTBOX, |unit| &unit.outbox),
+            (PARKED_MESSAGES, |unit| &unit.parked_messages),
         ];
         for (metric, cell) in sums {
             Family::new(encoder, metric)?.number(&[], self.sum(cell))?;
+        }
+        let mut family = Family::new(encoder, MESSAGES)?;
+        for (at, outcome) in MESSAGE_OUTCOMES.iter().enumerate() {
+            family.number(&[("outcome", *outcome)], self.sum(|unit| &unit.messages[at]))?;
         }
         Family::new(encoder, OLDEST_PENDING)?.real(self.oldest_age(now).as_secs_f64())?;
         Family::new(encoder, BATCH_RECORDS)?.histogram(&[], &self.batch_records.read())?;
@@ -125,6 +131,10 @@ impl GridMetrics {
         let mut family = Family::new(encoder, STORE_ERRORS)?;
         family.number(&[("class", "transient")], shared(&self.unavailable))?;
         family.number(&[("class", "permanent")], shared(&self.refused))?;
+        let mut family = Family::new(encoder, REMINDERS)?;
+        for (at, outcome) in REMINDER_OUTCOMES.iter().enumerate() {
+            family.number(&[("outcome", *outcome)], self.sum(|unit| &unit.reminders[at]))?;
+        }
         let mut family = Family::new(encoder, VIOLATIONS)?;
         let violations = self.violations.lock().unwrap_or_else(PoisonError::into_inner);
         for (invariant, count) in violations.iter() {

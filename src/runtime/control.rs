@@ -5,15 +5,16 @@ use tokio::sync::oneshot;
 
 use crate::engine::execution::Session;
 use crate::engine::id::{PartitionId, SessionId};
+use crate::engine::outbox::Number;
 use crate::store::{DeadLetter, Row};
 
 use super::error::{PersistError, SessionError};
 use super::processing_unit::{
-    CloseSession, DiscardLetter, ListDeadLetters, OpenLetter, OpenSession, Persist, ProcessingUnit,
-    ReplayLetter,
+    CloseSession, DiscardLetter, ListDeadLetters, ListParked, OpenLetter, OpenSession, Persist,
+    ProcessingUnit, ReplayLetter, SettleParked,
 };
 use super::router::Router;
-use super::unit::{LetterId, Opened, Settled};
+use super::unit::{LetterId, Opened, ParkedMessage, Settled};
 
 impl Router {
     /// Opens a durable session on every partition. Returns it as each partition knows it, when all
@@ -91,6 +92,29 @@ impl Router {
         let Some(unit) = self.unit(id.partition) else { return Some(Settled::NotFound) };
         let (done, settled) = oneshot::channel();
         unit.do_send(DiscardLetter { id: id.clone(), row, done });
+        settled.await.ok()
+    }
+
+    /// All messages that wait for a person.
+    pub(crate) async fn parked_messages(&self) -> Option<Vec<(PartitionId, ParkedMessage)>> {
+        let mut parked = Vec::new();
+        for (unit, partition) in self.units().iter().zip(0..) {
+            let found = unit.send(ListParked).await.ok()?;
+            parked.extend(found.into_iter().map(|message| (PartitionId(partition), message)));
+        }
+        (!self.units().is_empty()).then_some(parked)
+    }
+
+    /// Sends a parked message anew, or discards it. `None` if there is no such message, or the grid
+    /// has ended.
+    pub(crate) async fn settle_parked(
+        &self,
+        partition: PartitionId,
+        number: Number,
+        again: bool,
+    ) -> Option<()> {
+        let (done, settled) = oneshot::channel();
+        self.unit(partition)?.do_send(SettleParked { number, again, done });
         settled.await.ok()
     }
 

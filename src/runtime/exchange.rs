@@ -338,7 +338,10 @@ fn recorded<M: crate::entity::Message>(outcome: &Outcome) -> Reply<M> {
             .map_err(|error| AskError::UnreadableReply { reason: error.to_string() }),
         Outcome::Panicked(message) => Err(AskError::Panicked { message: message.to_string() }),
         Outcome::TooLarge { what, bytes, max_bytes } => Err(AskError::TooLarge {
-            what: if &**what == "reply" { "reply" } else { "state" },
+            what: ["reply", "key", "message", "messages", "name", "reminders"]
+                .into_iter()
+                .find(|known| *known == &**what)
+                .unwrap_or("state"),
             bytes: *bytes,
             max_bytes: *max_bytes,
         }),

@@ -3,9 +3,11 @@
 use crate::codec;
 use crate::engine::execution::{Numbered, Outcome};
 use crate::engine::id::{EntityId, RequestId, Version};
+use crate::entity::deeds::Deeds;
+use crate::entity::delivery::Accepted;
 use crate::entity::{Context, Entity, Message, MessageTo};
 
-use super::entities::{Entities, Executed};
+use super::entities::{Entities, Executed, Source};
 use super::exchange::Reply;
 use super::execution::Execution;
 use super::undone::{Undone, check_size, quietly};
@@ -58,10 +60,17 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
         };
         let failed = M::is_failure(&reply);
         let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
-        Ok(Executed { failed, removed, passivated, value: (reply, encoded) })
+        let deeds = take_deeds(&mut cx, failed, execution)?;
+        let reminders = reminders(deeds.as_deref());
+        Ok(Executed { failed, removed, passivated, reminders, value: (reply, encoded, deeds) })
     });
     let (answer, outcome) = match result {
-        Ok((reply, encoded)) => (Ok(reply), encoded.map(Outcome::Reply)),
+        Ok((reply, encoded, deeds)) => {
+            if let Some(deeds) = deeds {
+                entities.perform(slot, *deeds, execution);
+            }
+            (Ok(reply), encoded.map(Outcome::Reply))
+        }
         Err(undone) => {
             execution.panics += u64::from(matches!(undone, Undone::Panicked(_)));
             let outcome = undone.outcome();
@@ -70,7 +79,63 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
     };
     let (numbered, floor) = record.unzip();
     let recorded = numbered.zip(outcome);
-    (answer, entities.note(slot, changed, recorded, floor.unwrap_or(0), execution))
+    let (id, version) = entities.note(slot, changed, recorded, floor.unwrap_or(0), execution);
+    execution.hold_fresh(id, version);
+    (answer, (id, version))
+}
+
+/// Runs the handler of an encoded message. Returns whether it failed, as it said itself.
+pub(crate) fn run_encoded<E: Entity>(
+    at: At<'_, E>,
+    accepted: &Accepted<E>,
+    body: &[u8],
+    source: &Source<'_>,
+    entities: &mut Entities<E>,
+    execution: &mut Execution,
+) -> Result<bool, Undone> {
+    let slot = at.slot.unwrap_or_else(|| entities.insert(at.key, execution.time));
+    let (time, limits) = (execution.time, execution.limits());
+    let _span =
+        tracing::trace_span!("message", entity = E::NAME, message = accepted.name).entered();
+    let (result, changed) = entities.change(slot, execution.has_store, limits, |entity| {
+        let mut cx = Context::new(at.key, time, None);
+        let failed = (accepted.run)(body, entity, &mut cx).map_err(|error| {
+            Undone::Undecodable(format!("message `{}`: {error}", accepted.name))
+        })?;
+        let (removed, passivated) = (cx.is_removed(), cx.is_passivated());
+        let deeds = take_deeds(&mut cx, failed, execution)?;
+        let reminders = reminders(deeds.as_deref());
+        Ok(Executed { failed, removed, passivated, reminders, value: (failed, deeds) })
+    });
+    let result = result.map(|(failed, deeds)| {
+        let consumed = entities.consume(slot, source, failed, execution);
+        if let Some(deeds) = deeds {
+            entities.perform(slot, *deeds, execution);
+        }
+        (failed, consumed)
+    });
+    execution.panics += u64::from(matches!(result, Err(Undone::Panicked(_))));
+    let is_noted = changed || matches!(result, Ok((_, true)));
+    let (id, version) = entities.note(slot, is_noted, None, 0, execution);
+    execution.hold_fresh(id, version);
+    result.map(|(failed, _)| failed)
+}
+
+/// How many reminders it has set.
+fn reminders(deeds: Option<&Deeds>) -> usize {
+    deeds.map_or(0, |deeds| deeds.reminders.iter().filter(|(_, it)| it.is_some()).count())
+}
+
+/// What a handler that has succeeded did beyond its entity's state.
+fn take_deeds<E: Entity>(
+    cx: &mut Context<'_, E>,
+    failed: bool,
+    execution: &Execution,
+) -> Result<Option<Box<Deeds>>, Undone> {
+    match cx.take_deeds().filter(|_| !failed) {
+        None => Ok(None),
+        Some(deeds) => execution.check(&deeds).map(|()| Some(deeds)),
+    }
 }
 
 /// What a handler logs is inside it.

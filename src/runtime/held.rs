@@ -5,6 +5,7 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::engine::execution::Session;
+use crate::engine::outbox::Number;
 
 use super::exchange::AnyAsk;
 
@@ -14,4 +15,10 @@ pub(crate) enum Held {
     Ask(Arc<dyn AnyAsk>),
     /// Of the opening or closing of a session.
     Session(oneshot::Sender<Session>, Session),
+    /// Messages that leave then.
+    Messages(Vec<Number>),
+    /// A message that is parked then.
+    Parked(Number),
+    /// Whoever waits for a parked message to be sent anew or discarded.
+    Settled(oneshot::Sender<()>),
 }

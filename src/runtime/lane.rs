@@ -27,7 +27,8 @@ use super::admissions::Admissions;
 use super::clock::Clock;
 use super::exchange::{AnyAsk, Refusal, Reply, Target};
 use super::persistence::{Persistence, Read, Write};
-use super::processing_unit::ProcessingUnit;
+use super::post::Letter;
+use super::processing_unit::{Deliver, ProcessingUnit};
 use super::timer::Timer;
 use super::undone::quietly;
 use super::unit::{Unit, Wanted};
@@ -59,6 +60,8 @@ pub(crate) struct Lane {
     pub(crate) clock: Clock,
     units: Vec<RefCell<Unit>>,
     addresses: RefCell<Vec<Addr<ProcessingUnit>>>,
+    /// The units of all threads, by partition, once they are there.
+    peers: RefCell<Arc<[Addr<ProcessingUnit>]>>,
     persistence: Option<Addr<Persistence>>,
     admissions: Arc<Admissions>,
     timer: Timer,
@@ -86,12 +89,14 @@ impl Lane {
         }
         let units = units.into_iter().map(RefCell::new).collect();
         let addresses = RefCell::new(Vec::new());
+        let peers = RefCell::new(Arc::default());
         let wakers = RefCell::default();
         Lane {
             grid,
             clock,
             units,
             addresses,
+            peers,
             persistence,
             admissions,
             timer,
@@ -104,6 +109,11 @@ impl Lane {
     /// Tells the lane its units' actors.
     pub(crate) fn set_addresses(&self, addresses: Vec<Addr<ProcessingUnit>>) {
         *self.addresses.borrow_mut() = addresses;
+    }
+
+    /// Tells the lane the units of all threads.
+    pub(crate) fn set_peers(&self, peers: Arc<[Addr<ProcessingUnit>]>) {
+        *self.peers.borrow_mut() = peers;
     }
 
     pub(crate) fn units(&self) -> usize {
@@ -181,12 +191,16 @@ impl Lane {
             let _ = quietly(|| unit.stop());
         }
         let wanted = unit.take_wanted().filter(|_| result.is_some());
+        let (partition, letters) = (unit.partition, unit.take_letters());
         self.admissions.release(unit.partition, unit.take_answered());
         self.timer.set(index, unit.next_deadline());
         unit.take_wakers(&mut self.wakers.borrow_mut());
         drop(unit);
         if let Some(wanted) = wanted {
             self.ask_store(index, wanted);
+        }
+        if !letters.is_empty() {
+            self.post(partition, letters);
         }
         result
     }
@@ -202,6 +216,17 @@ impl Lane {
         }
         if wakers.capacity() <= ASKS_AT_ONCE {
             self.wakers.replace(wakers);
+        }
+    }
+
+    /// Of each pair of units one frame at most is not answered, so mailboxes stay bounded.
+    fn post(&self, from: PartitionId, letters: Vec<(PartitionId, Letter)>) {
+        let peers = self.peers.borrow();
+        for (to, letter) in letters {
+            // There are none any more once the lane has ended.
+            if let Some(unit) = peers.get(usize::from(to.0)) {
+                unit.do_send(Deliver { from, letter });
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //!
 //! Bounded by the admission of asks to the partition: whoever waits here holds a place.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,8 @@ pub(crate) struct Loading {
     retry_min: Duration,
     retry_max: Duration,
     entities: BTreeMap<RowKey, Waiters>,
+    /// Those of them that messages wait for, or reminders.
+    for_messages: BTreeSet<RowKey>,
     /// To be asked of the store, in this order.
     wanted: VecDeque<RowKey>,
     /// The store was asked, and has not answered.
@@ -44,6 +46,7 @@ impl Loading {
             retry_min,
             retry_max,
             entities: BTreeMap::new(),
+            for_messages: BTreeSet::new(),
             wanted: VecDeque::new(),
             is_outstanding: false,
             failures: 0,
@@ -54,6 +57,24 @@ impl Loading {
 
     pub(crate) fn has(&self, key: &RowKey) -> bool {
         self.entities.contains_key(key)
+    }
+
+    pub(crate) fn has_any(&self) -> bool {
+        !self.entities.is_empty()
+    }
+
+    /// A message waits for its entity, or a reminder.
+    pub(crate) fn want(&mut self, key: RowKey) {
+        if !self.entities.contains_key(&key) {
+            self.wanted.push_back(key.clone());
+            self.entities.insert(key.clone(), Waiters::new());
+        }
+        self.for_messages.insert(key);
+    }
+
+    /// Whether that is so.
+    pub(crate) fn is_wanted(&self, key: &RowKey) -> bool {
+        self.for_messages.contains(key)
     }
 
     /// An ask waits for its entity.
@@ -104,6 +125,7 @@ impl Loading {
     /// Those that waited for an entity.
     pub(crate) fn take(&mut self, key: &RowKey) -> Waiters {
         let waiters = self.entities.remove(key).unwrap_or_default();
+        self.for_messages.remove(key);
         if self.entities.is_empty() {
             self.next_deadline = None;
         }
@@ -118,6 +140,7 @@ impl Loading {
     pub(crate) fn take_all(&mut self) -> Vec<Arc<dyn AnyAsk>> {
         self.wanted.clear();
         self.next_deadline = None;
+        self.for_messages.clear();
         std::mem::take(&mut self.entities).into_values().flatten().collect()
     }
 
@@ -128,7 +151,8 @@ impl Loading {
         }
         let mut expired = Vec::new();
         let mut next = None;
-        self.entities.retain(|_, waiters| {
+        let for_messages = &self.for_messages;
+        self.entities.retain(|key, waiters| {
             waiters.retain(|ask| {
                 let is_over = ask.deadline() <= now;
                 if is_over {
@@ -138,7 +162,7 @@ impl Loading {
                 }
                 !is_over
             });
-            !waiters.is_empty()
+            !waiters.is_empty() || for_messages.contains(key)
         });
         self.next_deadline = next;
         expired

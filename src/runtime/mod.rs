@@ -6,6 +6,7 @@
 //! `persistence` takes batches to the store.
 
 mod admissions;
+mod alarms;
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;
@@ -16,10 +17,12 @@ pub(crate) mod exchange;
 mod execution;
 mod handling;
 mod held;
+mod inbox_rows;
 mod lane;
 mod loading;
 pub(crate) mod node;
 mod persistence;
+pub(crate) mod post;
 mod processing_unit;
 mod recovery;
 pub(crate) mod registry;

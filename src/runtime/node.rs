@@ -21,7 +21,7 @@ use super::error::{LeaveError, StartError};
 use super::exchange::AnyAsk;
 use super::lane::{GridNumber, Lane};
 use super::persistence::Persistence;
-use super::processing_unit::ProcessingUnit;
+use super::processing_unit::{Begin, ProcessingUnit};
 use super::recovery;
 use super::registry::Registry;
 use super::router::Router;
@@ -140,7 +140,11 @@ impl Node {
             left: tokio::sync::Mutex::new(None),
         };
         match all_units(readies).await {
-            Ok(units) => node.router.open(units),
+            Ok(units) => {
+                let peers: Arc<[_]> = units.as_slice().into();
+                peers.iter().for_each(|unit| unit.do_send(Begin(Arc::clone(&peers))));
+                node.router.open(units);
+            }
             Err(error) => {
                 node.end().await;
                 return Err(error);
@@ -257,7 +261,9 @@ impl Seat {
             return; // the starter is gone
         }
         lane.serve(self.asks, self.stop, metrics.inbox(thread)).await;
-        lane.set_addresses(Vec::new()); // the actors end with their last address
+        // The actors end with their last address.
+        lane.set_addresses(Vec::new());
+        lane.set_peers(Arc::default());
     }
 
     async fn recover(&self) -> Result<Vec<Unit>, StartError> {

@@ -6,17 +6,20 @@
 //! time and client, and what an operator asks for.
 
 use std::rc::Rc;
+use std::sync::Arc;
 
-use actix::{Actor, Context, Handler, Message};
+use actix::{Actor, Addr, Context, Handler, Message};
 use tokio::sync::oneshot;
 
 use crate::engine::execution::Session;
-use crate::engine::id::SessionId;
+use crate::engine::id::{PartitionId, SessionId};
+use crate::engine::outbox::Number;
 use crate::engine::write_behind;
 use crate::store::{self, Loaded, Row, RowKey};
 
 use super::lane::Lane;
-use super::unit::{LetterId, Opened, Settled};
+use super::post::Letter;
+use super::unit::{LetterId, Opened, ParkedMessage, Settled};
 
 pub(crate) struct ProcessingUnit {
     lane: Rc<Lane>,
@@ -59,6 +62,70 @@ impl Handler<Found> for ProcessingUnit {
     fn handle(&mut self, Found(answers): Found, _: &mut Context<Self>) {
         let now = self.lane.clock.now();
         self.lane.with_unit(self.index, |unit| unit.loaded(now, answers));
+    }
+}
+
+/// Every partition is served: messages may be sent to these units.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Begin(pub(crate) Arc<[Addr<ProcessingUnit>]>);
+
+impl Handler<Begin> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Begin(peers): Begin, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.set_peers(peers);
+        self.lane.with_unit(self.index, |unit| unit.open_post(now));
+    }
+}
+
+/// Another unit says something.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct Deliver {
+    pub(crate) from: PartitionId,
+    pub(crate) letter: Letter,
+}
+
+impl Handler<Deliver> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, Deliver { from, letter }: Deliver, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.receive(now, from, letter));
+    }
+}
+
+/// List the messages that wait for a person.
+#[derive(Message)]
+#[rtype(result = "Vec<ParkedMessage>")]
+pub(crate) struct ListParked;
+
+impl Handler<ListParked> for ProcessingUnit {
+    type Result = Vec<ParkedMessage>;
+
+    fn handle(&mut self, _: ListParked, _: &mut Context<Self>) -> Self::Result {
+        self.lane.with_unit(self.index, |unit| unit.parked_messages()).unwrap_or_default()
+    }
+}
+
+/// Send a parked message anew, or discard it; `done` is dropped if there is none.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub(crate) struct SettleParked {
+    pub(crate) number: Number,
+    pub(crate) again: bool,
+    pub(crate) done: oneshot::Sender<()>,
+}
+
+impl Handler<SettleParked> for ProcessingUnit {
+    type Result = ();
+
+    fn handle(&mut self, settle: SettleParked, _: &mut Context<Self>) {
+        let now = self.lane.clock.now();
+        let SettleParked { number, again, done } = settle;
+        self.lane.with_unit(self.index, |unit| unit.settle_parked(now, number, again, done));
     }
 }
 

@@ -5,6 +5,7 @@
 //! of each entity, the newest of row and dead letter.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -16,6 +17,8 @@ use crate::store::{DeadLetter, Row, RowKey, Store};
 use crate::wire::record;
 
 use super::error::StartError;
+use super::inbox_rows::{INBOX_TYPE, INBOXES};
+use super::post::{self, Post};
 use super::registry::Registry;
 use super::session_rows::{SESSION_TYPE, SESSIONS, SessionRows};
 use super::unit::{PartitionTime, Recovered, without_record};
@@ -53,6 +56,7 @@ pub(crate) fn empty(
         sessions: Sessions::new(session_limits(registry)),
         parked: BTreeMap::new(),
         removed: BTreeSet::new(),
+        post: Post::new(post::config(&registry.limits), partitions, registry.kinds.len()),
         time: PartitionTime::new(now, wall, Timestamp::default()),
     }
 }
@@ -74,6 +78,7 @@ pub(crate) async fn recover(
         time: Timestamp::default(),
         recovered: empty(registry, partitions, now, wall),
         unknown: BTreeMap::new(),
+        sending: BTreeSet::new(),
     };
     // What is only a part of the whole, once entities begin to leave memory again: which may leave
     // depends on the sessions that are open, and no parked write may.
@@ -101,7 +106,12 @@ pub(crate) async fn recover(
     if let Some((name, rows)) = restoring.unknown.pop_first() {
         return Err(StartError::UnknownEntityType { name, rows });
     }
-    let Restoring { mut recovered, newest, time, .. } = restoring;
+    let Restoring { mut recovered, newest, time, sending, .. } = restoring;
+    for id in sending {
+        let Recovered { entities, post, .. } = &mut recovered;
+        let sent = entities[usize::from(id.kind)].sent(id.slot);
+        sent.iter().for_each(|sent| post.restore(id, sent));
+    }
     recovered.time = PartitionTime::new(now, wall, time);
     recovered.begin(now);
     if newest < epoch {
@@ -134,7 +144,7 @@ impl Scan<'_> {
 impl Recovered {
     /// All is read: the partition is about to serve.
     fn begin(&mut self, now: Instant) {
-        let Recovered { entities, session_rows, parked, time, .. } = self;
+        let Recovered { entities, session_rows, parked, post, time, .. } = self;
         for entities in &mut *entities {
             entities.started(time.at(now));
         }
@@ -142,6 +152,7 @@ impl Recovered {
         parked.retain(|id, letter| {
             let newest = match id.kind {
                 SESSIONS => session_rows.version(id.slot),
+                INBOXES => post.rows.version(id.slot),
                 kind => entities[usize::from(kind)].version(id.slot),
             };
             newest <= letter.row.version
@@ -158,6 +169,8 @@ struct Restoring<'a> {
     time: Timestamp,
     recovered: Recovered,
     unknown: BTreeMap<String, u64>,
+    /// Entities that have sent messages; these stay.
+    sending: BTreeSet<EntityId>,
 }
 
 impl Restoring<'_> {
@@ -178,6 +191,10 @@ impl Restoring<'_> {
             let id = session_rows.restore(row, record.as_ref(), sessions).map_err(corrupt)?;
             return Ok(Some(id));
         }
+        if name == INBOX_TYPE {
+            let (rows, inbox) = self.recovered.post.restoring();
+            return rows.restore(row, record.as_ref(), inbox).map(Some).map_err(corrupt);
+        }
         let Some(kind) = self.registry.index_named(name) else {
             if !self.registry.retired.contains(name) {
                 *self.unknown.entry(name.to_owned()).or_default() += 1;
@@ -186,6 +203,14 @@ impl Restoring<'_> {
         };
         let is_removed = record.as_ref().is_none_or(|r| r.change == record::Change::Removed);
         let id = self.recovered.entities[kind].restore(row, record, self.wall).map_err(corrupt)?;
+        if !self.recovered.entities[kind].sent(id.slot).is_empty() {
+            self.sending.insert(id);
+        }
+        let next = self.recovered.entities[kind].next_reminder(id.slot);
+        if next.is_some() || self.recovered.post.is_used() {
+            // Where there is none: an older row may have said otherwise.
+            self.recovered.post.alarms_mut().set(&(kind as u16, Arc::from(&*row.key.key)), next);
+        }
         if is_removed {
             self.recovered.removed.insert(id);
         } else {

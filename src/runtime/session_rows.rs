@@ -13,7 +13,8 @@ use crate::engine::id::{EntityId, Epoch, Position, Seq, SessionId, Version};
 use crate::engine::instant::Timestamp;
 use crate::error::DecodeError;
 use crate::store::{Row, RowKey};
-use crate::wire::record::{self, Bin, Change};
+use crate::wire::mail::Mail;
+use crate::wire::record::{self, Bin, Change, Parts};
 
 use super::execution::Execution;
 
@@ -98,9 +99,17 @@ impl SessionRows {
             let mut bytes = Vec::new();
             codec::encode_into(&state, &mut bytes).expect("numbers have an encoding");
             let change = Change::State(SCHEMA, Bin(&bytes));
-            let answers = Answers::new();
-            let (version, time) = (slot.version, slot.time);
-            record::encode(SESSION_TYPE, &key, version, time, &change, &answers, None).into()
+            let encoded = record::encode(Parts {
+                entity_type: SESSION_TYPE,
+                key: &key,
+                version: slot.version,
+                time: slot.time,
+                change: &change,
+                answers: &Answers::new(),
+                mail: &Mail::default(),
+                expires_at: None,
+            });
+            encoded.into()
         });
         let key = RowKey { entity_type: SESSION_TYPE.into(), key };
         Row { key, version: slot.version, record }

@@ -1,5 +1,7 @@
 //! What became of a message that a harness delivered.
 
+use super::sent::SentMessage;
+
 /// What became of a message.
 #[must_use = "look at the reply, or at what became of the handler"]
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,6 +11,7 @@ pub struct Delivered<R> {
     pub(super) is_undone: bool,
     pub(super) is_removed: bool,
     pub(super) is_passivated: bool,
+    pub(super) sent: Vec<SentMessage>,
 }
 
 impl<R> Delivered<R> {
@@ -24,6 +27,16 @@ impl<R> Delivered<R> {
         }
     }
 
+    #[track_caller]
+    pub(super) fn map<T>(self, map: impl FnOnce(R) -> T) -> Delivered<T> {
+        let result = match self.result {
+            Ok(reply) => Ok(map(reply)),
+            Err(panic) => Err(panic),
+        };
+        let Delivered { message, is_undone, is_removed, is_passivated, sent, .. } = self;
+        Delivered { message, result, is_undone, is_removed, is_passivated, sent }
+    }
+
     /// What the handler's panic said, if it panicked.
     #[must_use]
     pub fn panic(&self) -> Option<&str> {
@@ -34,6 +47,12 @@ impl<R> Delivered<R> {
     #[must_use]
     pub fn is_undone(&self) -> bool {
         self.is_undone
+    }
+
+    /// The messages that it has sent, in this order: none if it was undone.
+    #[must_use]
+    pub fn sent(&self) -> &[SentMessage] {
+        &self.sent
     }
 
     /// Whether the handler removed the entity.

@@ -1,5 +1,6 @@
 //! One entity, without a grid.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::mem;
 use std::time::Duration;
@@ -7,9 +8,11 @@ use std::time::Duration;
 use super::STARTED_AT;
 use super::delivered::Delivered;
 use super::encoding::survive;
+use super::sent::{SentMessage, SetReminder};
 use crate::engine::id::{RequestId, SessionId};
 use crate::engine::instant::Timestamp;
-use crate::entity::{Context, Entity, Message, MessageTo, Mode, StoredState};
+use crate::entity::deeds::Reminder;
+use crate::entity::{Context, Entity, MessageTo, Mode, StoredState};
 use crate::key::IntoKey;
 use crate::runtime::undone::{Undone, quietly};
 
@@ -43,6 +46,9 @@ use crate::runtime::undone::{Undone, quietly};
 /// assert_eq!(alice.state(), &Account { cents: 2 });
 /// ```
 ///
+/// What a handler sends is shown ([`Delivered::sent`]) and goes nowhere; its reminders are shown
+/// ([`reminders`](Self::reminders)) and fire when the test says so ([`fire`](Self::fire)).
+///
 /// Without a grid there are no bounds of sizes, no sessions and nobody who asks again.
 pub struct EntityHarness<E: Entity> {
     key: E::Key,
@@ -52,13 +58,16 @@ pub struct EntityHarness<E: Entity> {
     now: Timestamp,
     /// Messages so far that may have changed the entity.
     requests: u64,
+    /// By name.
+    reminders: BTreeMap<Box<str>, Reminder>,
 }
 
 impl<E: Entity> EntityHarness<E> {
     /// An entity that does not exist yet.
     pub fn new(key: impl IntoKey<E::Key>) -> EntityHarness<E> {
         let (key, state) = (key.into_key(), E::default());
-        EntityHarness { key, state, stored: None, now: STARTED_AT, requests: 0 }
+        let reminders = BTreeMap::new();
+        EntityHarness { key, state, stored: None, now: STARTED_AT, requests: 0, reminders }
     }
 
     /// An entity in this state.
@@ -101,27 +110,84 @@ impl<E: Entity> EntityHarness<E> {
     /// When the message, the reply or the state does not survive being encoded.
     #[track_caller]
     pub fn deliver<M: MessageTo<E>>(&mut self, message: M) -> Delivered<M::Reply> {
-        let writes = <M::Mode as Mode>::WRITES;
         let (message, _) = survive(format_args!("message `{}`", M::NAME), &message);
+        let writes = <M::Mode as Mode>::WRITES;
+        let delivered = self.run(M::NAME, writes, |state, cx| {
+            let reply = message.deliver(state, cx);
+            let failed = <M as MessageTo<E>>::is_failure(&reply);
+            (reply, failed)
+        });
+        delivered.map(|reply| survive(format_args!("reply to `{}`", M::NAME), &reply).0)
+    }
+
+    /// The reminders that the entity has now, by name.
+    #[must_use]
+    pub fn reminders(&self) -> Vec<SetReminder> {
+        self.reminders.values().cloned().map(SetReminder).collect()
+    }
+
+    /// Fires a reminder: moves the time to when it is due, unless that is over, and delivers its
+    /// message. Returns what became of that.
+    ///
+    /// # Panics
+    /// When there is no reminder of this name, or its message cannot be delivered.
+    #[track_caller]
+    pub fn fire(&mut self, name: &str) -> Delivered<()> {
+        let Some(reminder) = self.reminders.remove(name) else {
+            panic!("the entity has no reminder `{name}`, only {:?}", self.reminders())
+        };
+        self.now = self.now.max(reminder.due_at);
+        let accepted = E::accepted().iter().find(|it| *it.name == *reminder.message);
+        let accepted = accepted.expect("a reminder's message is one of its entity's");
+        let body = reminder.body.clone();
+        if let Some(every) = reminder.every {
+            let due_at = reminder.due_at + every;
+            self.reminders.insert(reminder.name.clone(), Reminder { due_at, ..reminder });
+        }
+        self.run(accepted.name, true, |state, cx| match (accepted.run)(&body, state, cx) {
+            Ok(failed) => ((), failed),
+            Err(error) => panic!("message `{}` cannot be decoded again: {error}", accepted.name),
+        })
+    }
+
+    /// Runs a handler, which returns its reply and whether it failed.
+    #[track_caller]
+    fn run<R>(
+        &mut self,
+        message: &'static str,
+        writes: bool,
+        handler: impl FnOnce(&mut E, &mut Context<'_, E>) -> (R, bool),
+    ) -> Delivered<R> {
         self.requests += u64::from(writes);
         let request = RequestId { session: SessionId(0), number: self.requests };
         let mut cx = Context::new(&self.key, self.now, writes.then_some(request));
         let mut state = mem::take(&mut self.state);
-        let replied = quietly(|| message.deliver(&mut state, &mut cx));
+        let replied = quietly(|| handler(&mut state, &mut cx));
         let (is_removed, is_passivated) = (cx.is_removed(), cx.is_passivated());
-        let is_undone = replied.as_ref().map_or(true, <M as MessageTo<E>>::is_failure);
+        let is_undone = replied.as_ref().map_or(true, |(_, failed)| *failed);
+        let deeds = cx.take_deeds().filter(|_| writes && !is_undone).unwrap_or_default();
+        if let Some(failure) = deeds.failure {
+            panic!("{failure}");
+        }
         match (is_undone, writes && is_removed) {
             (false, true) => self.forget(),
             (false, false) if writes => self.store(&state),
             _ => self.restore(),
         }
         let _ = quietly(move || drop(state)); // half-changed, it may well panic
+        for (name, reminder) in deeds.reminders {
+            match reminder.filter(|_| !is_removed) {
+                Some(reminder) => self.reminders.insert(name, reminder),
+                None => self.reminders.remove(&name),
+            };
+        }
         Delivered {
-            message: M::NAME,
-            result: reply::<M>(replied),
+            message,
+            result: reply(replied),
             is_undone,
             is_removed: is_removed && writes && !is_undone,
             is_passivated: is_passivated && !is_undone,
+            sent: deeds.sent.into_iter().map(SentMessage).collect(),
         }
     }
 
@@ -184,14 +250,14 @@ impl<E: Entity> EntityHarness<E> {
 
     fn forget(&mut self) {
         (self.state, self.stored) = (E::default(), None);
+        self.reminders.clear();
     }
 }
 
-/// The reply as a caller hears it.
-#[track_caller]
-fn reply<M: Message>(replied: Result<M::Reply, Undone>) -> Result<M::Reply, String> {
+/// The reply, or what the panic said.
+fn reply<R>(replied: Result<(R, bool), Undone>) -> Result<R, String> {
     match replied {
-        Ok(reply) => Ok(survive(format_args!("reply to `{}`", M::NAME), &reply).0),
+        Ok((reply, _)) => Ok(reply),
         Err(Undone::Panicked(message)) => Err(message),
         Err(_) => unreachable!("code that ran quietly has ended or panicked"),
     }

@@ -19,6 +19,7 @@ mod grid;
 mod harness;
 mod idle;
 mod lines;
+mod sent;
 mod stored_row;
 
 use crate::engine::instant::Timestamp;
@@ -30,6 +31,7 @@ pub use faulty_store::FaultyStore;
 pub use golden::{Golden, golden, golden_rows};
 pub use grid::{RestartError, TestGrid};
 pub use harness::EntityHarness;
+pub use sent::{SentMessage, SetReminder};
 pub use stored_row::{StoredRow, row_key};
 
 /// The time at which the clocks of the testkit start: 2026-01-01 00:00:00 UTC.

@@ -3,4 +3,5 @@
 //! The engine's types are not the wire's: what is here mirrors and converts them, so that either
 //! side can change alone.
 
+pub(crate) mod mail;
 pub(crate) mod record;

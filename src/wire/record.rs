@@ -15,7 +15,13 @@
 //!                  change: {state: [schema, bin]} | "removed" | {changes: [bin, …]},
 //!                  sessions: [{session: bin 16, opening: [epoch, seq], floor: uint,
 //!                              answers: [[number, message, outcome], …]}, …],
-//!                  outbox: [], reminders: [], expires_at: uint (partition time) | nil }
+//!                  outbox: [{number: [epoch, seq, index], type: str, key: bin, message: str,
+//!                            body: bin, parked: [reason, attempts, time] | nil}, …],
+//!                  reminders: [{name: str, due_at: uint (partition time), every: uint
+//!                               (microseconds) | nil, missed: "once" | {each: uint} | "skip",
+//!                               message: str, body: bin}, …],
+//!                  applied: [[partition, [epoch, seq, index]], …] (left out where there is none),
+//!                  expires_at: uint (partition time) | nil }
 //! ```
 
 use std::collections::VecDeque;
@@ -27,6 +33,8 @@ use crate::engine::execution::{Answer, Answers, Outcome, SessionAnswers};
 use crate::engine::id::{Epoch, Position, Seq, SessionId, Version};
 use crate::engine::instant::Timestamp;
 use crate::error::DecodeError;
+
+use super::mail::{AppliedOut, Mail, ReminderOut, SentOut};
 
 const MAGIC: [u8; 4] = *b"FSTN";
 const FORMAT: u8 = 1;
@@ -59,7 +67,22 @@ pub(crate) struct Record<'a> {
     pub(crate) change: Change<'a>,
     /// Answers that sessions may still ask for again.
     pub(crate) answers: Answers,
+    /// Messages and reminders.
+    pub(crate) mail: Mail,
     /// Partition time at which the entity is gone.
+    pub(crate) expires_at: Option<Timestamp>,
+}
+
+/// What a record is made of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Parts<'a> {
+    pub(crate) entity_type: &'a str,
+    pub(crate) key: &'a [u8],
+    pub(crate) version: Version,
+    pub(crate) time: Timestamp,
+    pub(crate) change: &'a Change<'a>,
+    pub(crate) answers: &'a Answers,
+    pub(crate) mail: &'a Mail,
     pub(crate) expires_at: Option<Timestamp>,
 }
 
@@ -71,15 +94,8 @@ pub(crate) struct Bin<'a>(pub(crate) &'a [u8]);
 ///
 /// # Panics
 /// Never: every part of a record has an encoding.
-pub(crate) fn encode(
-    entity_type: &str,
-    key: &[u8],
-    version: Version,
-    time: Timestamp,
-    change: &Change<'_>,
-    answers: &Answers,
-    expires_at: Option<Timestamp>,
-) -> Vec<u8> {
+pub(crate) fn encode(parts: Parts<'_>) -> Vec<u8> {
+    let Parts { entity_type, key, version, time, change, answers, mail, expires_at } = parts;
     let mut out = Vec::with_capacity(BODY_AT + 64 + key.len() + change.len());
     out.extend_from_slice(&MAGIC);
     out.push(FORMAT);
@@ -93,8 +109,9 @@ pub(crate) fn encode(
         time,
         change,
         sessions: answers.sessions().map(SessionOut::from).collect(),
-        outbox: [],
-        reminders: [],
+        outbox: mail.sent.iter().map(SentOut::from).collect(),
+        reminders: mail.reminders.iter().map(ReminderOut::from).collect(),
+        applied: mail.applied.iter().map(AppliedOut::from).collect(),
         expires_at,
     };
     crate::codec::encode_into(&body, &mut out).expect("every part of a record has an encoding");
@@ -118,6 +135,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         time: body.time,
         change: body.change,
         answers: body.sessions.into_iter().map(SessionAnswers::from).collect(),
+        mail: Mail {
+            sent: body.outbox.into_iter().map(SentOut::into_sent).collect(),
+            applied: body.applied.into_iter().map(AppliedOut::into_applied).collect(),
+            reminders: body.reminders.into_iter().map(ReminderOut::into_reminder).collect(),
+        },
         expires_at: body.expires_at,
     })
 }
@@ -174,8 +196,10 @@ struct BodyOut<'a> {
     time: Timestamp,
     change: &'a Change<'a>,
     sessions: Vec<SessionOut<'a>>,
-    outbox: [(); 0],
-    reminders: [(); 0],
+    outbox: Vec<SentOut<'a>>,
+    reminders: Vec<ReminderOut<'a>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    applied: Vec<AppliedOut>,
     expires_at: Option<Timestamp>,
 }
 
@@ -190,12 +214,12 @@ struct BodyIn<'a> {
     change: Change<'a>,
     #[serde(borrow)]
     sessions: Vec<SessionIn<'a>>,
-    // A later build may fill these; to drop what it wrote would lose messages, so any content
-    // fails to decode here.
-    #[serde(rename = "outbox")]
-    _outbox: [(); 0],
-    #[serde(rename = "reminders")]
-    _reminders: [(); 0],
+    #[serde(borrow)]
+    outbox: Vec<SentOut<'a>>,
+    #[serde(borrow)]
+    reminders: Vec<ReminderOut<'a>>,
+    #[serde(default)]
+    applied: Vec<AppliedOut>,
     expires_at: Option<Timestamp>,
 }
 
@@ -318,7 +342,8 @@ mod tests {
     fn golden(change: &Change<'_>, answers: &Answers) -> Vec<u8> {
         let version = Version::new(2, 10, 1);
         let time = Timestamp::from_micros(1_000_000);
-        encode("cart", b"alice\0\0", version, time, change, answers, None)
+        let (entity_type, key, mail) = ("cart", &b"alice\0\0"[..], &Mail::default());
+        encode(Parts { entity_type, key, version, time, change, answers, mail, expires_at: None })
     }
 
     /// What is stored must be readable for ever: if one of these fails, it is the code that is
@@ -353,7 +378,7 @@ mod tests {
 
     #[test]
     fn what_a_later_build_adds_is_refused_and_not_dropped() {
-        // As a later build would write it, with one message in the outbox.
+        // As a later build would write it, with something else in the outbox.
         let whole = golden(&Change::Removed, &Answers::new());
         let empty = b"\xa6outbox\x90";
         let at = whole.windows(empty.len()).position(|bytes| bytes == empty).unwrap();

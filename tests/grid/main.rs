@@ -9,10 +9,14 @@ mod durability;
 mod endings;
 mod entities;
 mod evolution;
+#[cfg(feature = "sled")]
+mod killed;
 mod limits;
+mod messages;
 mod metrics;
 mod promises;
 mod refusals;
+mod reminders;
 mod sessions;
 
 use std::time::Duration;

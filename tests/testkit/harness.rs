@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use fastness::prelude::*;
 use fastness::testkit::{EntityHarness, STARTED_AT};
+use fastness::{Address, When};
 
 use crate::{
     Counter, CounterAdd, CounterFail, CounterRemove, CounterRest, CounterSee, CounterValue, failure,
@@ -64,6 +65,62 @@ fn a_handler_sees_key_time_and_request() {
     assert_eq!(counter.ask(CounterSee {}), (7, started + 60_000_000, Some(3)));
     let message = failure(|| counter.set_time(STARTED_AT));
     assert!(message.contains("never goes back"), "{message}");
+}
+
+/// Sends and is reminded.
+#[derive(Entity, Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[entity(key = u64)]
+struct Caller {
+    calls: u64,
+}
+
+#[handlers]
+impl Caller {
+    fn call(&mut self, fails: bool, cx: &mut Context<Self>) -> Result<(), String> {
+        cx.send(Address::<Counter>::of(8), CounterAdd { by: 2 });
+        cx.remind("again", When::every(Duration::from_secs(60)), CallerCall { fails: false });
+        cx.remind("stop", When::after(Duration::from_secs(90)), CallerStop {});
+        self.calls += 1;
+        if fails { Err("no".to_owned()) } else { Ok(()) }
+    }
+
+    fn stop(&mut self, cx: &mut Context<Self>) {
+        cx.cancel("again");
+    }
+
+    fn remove(&mut self, cx: &mut Context<Self>) {
+        cx.remove();
+    }
+}
+
+#[test]
+fn what_is_sent_and_set_is_seen() {
+    let mut caller = EntityHarness::<Caller>::new(7);
+    let failed = caller.deliver(CallerCall { fails: true });
+    assert!(failed.sent().is_empty() && caller.reminders().is_empty());
+
+    let called = caller.deliver(CallerCall { fails: false });
+    assert_eq!(called.sent().len(), 1);
+    let sent = &called.sent()[0];
+    assert!(sent.is_to::<Counter>(8) && !sent.is_to::<Counter>(9) && !sent.is_to::<Caller>(8));
+    assert_eq!(sent.message::<Counter, CounterAdd>().unwrap().by, 2);
+    assert!(sent.message::<Counter, CounterValue>().is_none());
+
+    let reminders = caller.reminders();
+    assert_eq!(reminders.len(), 2);
+    assert_eq!((reminders[0].name(), reminders[1].name()), ("again", "stop"));
+    assert!(reminders[0].is::<CallerCall>() && !reminders[0].is::<CallerStop>());
+    assert_eq!(reminders[0].every(), Some(Duration::from_secs(60)));
+    assert_eq!(reminders[1].due_at(), STARTED_AT + Duration::from_secs(90));
+
+    assert_eq!(caller.fire("again").sent().len(), 1);
+    assert_eq!((caller.state().calls, caller.now()), (2, STARTED_AT + Duration::from_secs(60)));
+    assert!(!caller.fire("stop").is_undone());
+    assert!(caller.reminders().is_empty());
+    assert!(failure(|| caller.fire("stop")).contains("no reminder `stop`"));
+    caller.ask(CallerCall { fails: false }).unwrap();
+    caller.ask(CallerRemove {});
+    assert!(caller.reminders().is_empty());
 }
 
 /// What survives nothing.

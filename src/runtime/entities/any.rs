@@ -8,17 +8,19 @@ use bytes::Bytes;
 
 use super::residency::Due;
 use super::slot::{Extra, State};
-use super::{Entities, Execution, Undone, quietly};
-use crate::engine::execution::{Answers, Sessions};
+use super::{Arrival, Arrived, Entities, Execution, Fired, Post, Undone, quietly};
+use crate::engine::execution::Sessions;
 use crate::engine::id::{EntityId, Version};
 use crate::engine::instant::Timestamp;
+use crate::engine::outbox::Number;
 use crate::engine::replica::primary::Leaving;
 use crate::entity::Entity;
 use crate::error::DecodeError;
 use crate::key::{self, Key};
 use crate::metrics::{Lookup, TypeCounts};
 use crate::store::{Row, RowKey};
-use crate::wire::record::{self, Bin, Change, Record};
+use crate::wire::mail::{Parked, Sent};
+use crate::wire::record::{self, Bin, Change, Parts, Record};
 
 /// Entities that one sweep for forgotten answers looks at.
 const SWEEP: u32 = 10_000;
@@ -33,7 +35,7 @@ const EXPIRE_AT_ONCE: usize = 1000;
 pub(crate) trait AnyEntities {
     fn as_any(&mut self) -> &mut dyn Any;
     /// The newest change of an entity as a row. A removed entity without answers is a deletion.
-    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row;
+    fn row(&mut self, slot: u32, sessions: &Sessions, post: &Post) -> Row;
     /// Takes in what the store holds of an entity, unless something newer is there. No record is a
     /// deletion.
     fn restore(
@@ -74,8 +76,43 @@ pub(crate) trait AnyEntities {
     fn evict(&mut self, leaving: Leaving);
     /// Whether an entity that is not here may be in the store.
     fn is_complete(&self) -> bool;
-    /// Forgets some of the answers that no session may ask for again.
-    fn sweep(&mut self, sessions: &Sessions);
+    /// Forgets some of the answers that no session may ask for again, and some of what was applied.
+    fn sweep(&mut self, sessions: &Sessions, post: &Post);
+    /// Lets a message in.
+    fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived;
+    /// Fires an entity's earliest reminder, if it is due; see [`Entities::fire`].
+    fn fire(
+        &mut self,
+        key: &[u8],
+        is_loaded: bool,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired;
+    /// When an entity is to be reminded next.
+    fn next_reminder(&self, slot: u32) -> Option<Timestamp>;
+    /// Likewise, by its key.
+    fn next_reminder_of(&self, key: &[u8]) -> Option<Timestamp>;
+    /// Of what an entity has sent, these need not be kept any more. Notes that, to be stored later.
+    fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution);
+    /// What an entity has sent and keeps.
+    fn sent(&self, slot: u32) -> &[Sent];
+    /// Parks a message that an entity has sent. Returns the version to wait for.
+    fn park_sent(
+        &mut self,
+        slot: u32,
+        number: Number,
+        parked: Parked,
+        execution: &mut Execution,
+    ) -> Version;
+    /// Takes a parked message out. Sends it anew if that is wanted. Returns the version to wait
+    /// for, or nothing if there is no such message.
+    fn settle_parked(
+        &mut self,
+        slot: u32,
+        number: Number,
+        again: bool,
+        execution: &mut Execution,
+    ) -> Option<Version>;
     fn keeps_answers(&self) -> bool;
     /// Whether any is to leave as soon as nothing holds it.
     fn is_leaving(&self) -> bool;
@@ -94,8 +131,8 @@ impl<E: Entity> AnyEntities for Entities<E> {
         self
     }
 
-    fn row(&mut self, slot: u32, sessions: &Sessions) -> Row {
-        let keeps_answers = self.prune(slot, sessions);
+    fn row(&mut self, slot: u32, sessions: &Sessions, post: &Post) -> Row {
+        let keeps_answers = self.prune(slot, sessions, post);
         let version = self.version(slot);
         let known = &self.slots[slot];
         let mut key = Vec::new();
@@ -109,11 +146,21 @@ impl<E: Entity> AnyEntities for Entities<E> {
         };
         let time = extra.map_or(Timestamp::default(), |extra| extra.time);
         let expires_at = self.residency.expires_at(time);
-        let encode = |change| {
-            let answers = known.answers();
-            record::encode(E::NAME, &key, version, time, &change, answers, expires_at)
+        let (answers, mail) = (known.answers(), known.mail());
+        let encode = |change: &Change<'_>| {
+            let (entity_type, key) = (E::NAME, &*key);
+            record::encode(Parts {
+                entity_type,
+                key,
+                version,
+                time,
+                change,
+                answers,
+                mail,
+                expires_at,
+            })
         };
-        let record = change.map(|change| Bytes::from(encode(change)));
+        let record = change.map(|change| Bytes::from(encode(&change)));
         let key = RowKey { entity_type: Arc::clone(&self.name), key: key.into() };
         Row { key, version, record }
     }
@@ -144,14 +191,17 @@ impl<E: Entity> AnyEntities for Entities<E> {
             let by_options = self.residency.expires_at(record.time)?;
             Some(record.expires_at.unwrap_or(by_options))
         });
-        let (time, answers) = record
-            .map_or((Timestamp::default(), Answers::new()), |record| (record.time, record.answers));
-        self.answering += usize::from(!answers.is_empty());
-        self.answering -= usize::from(!self.slots[slot].answers().is_empty());
+        let (time, answers, mail) = record.map_or_else(Default::default, |record| {
+            let mail = (!record.mail.is_empty()).then(|| Box::new(record.mail));
+            (record.time, record.answers, mail)
+        });
+        let extra = Extra { encoded, time, answers, mail };
+        self.answering += usize::from(extra.keeps());
+        self.answering -= usize::from(self.slots[slot].keeps());
         let known = &mut self.slots[slot];
         known.version = self.epochs.pack(row.version);
         known.state = state;
-        known.extra = Some(Box::new(Extra { encoded, time, answers }));
+        known.extra = Some(Box::new(extra));
         let weight = self.weight(slot);
         self.residency.restored(slot, weight, expires_at);
         Ok(id)
@@ -170,11 +220,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if !known.is_absent() || self.version(slot) > stored {
             return false;
         }
-        let has_answers = !known.answers().is_empty();
-        if !has_answers {
+        let keeps = known.keeps();
+        if !keeps {
             self.free(slot);
         }
-        has_answers
+        keeps
     }
 
     fn bury(&mut self, slot: u32, execution: &mut Execution) -> bool {
@@ -182,10 +232,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
         if !known.is_absent() {
             return false;
         }
-        if known.answers().is_empty() {
+        if !known.keeps() {
             return true; // its deletion is on the way
         }
-        if !self.prune(slot, &execution.sessions) {
+        if !self.prune(slot, &execution.sessions, &execution.post) {
             self.note(slot, true, None, 0, execution);
         }
         true
@@ -202,6 +252,11 @@ impl<E: Entity> AnyEntities for Entities<E> {
     fn revert(&mut self, slot: u32, record: Option<&Record<'_>>) {
         let known = &mut self.slots[slot];
         known.remove();
+        let reminders = record.map_or(&[][..], |record| &record.mail.reminders);
+        if !reminders.is_empty() {
+            known.extra().mail.get_or_insert_default().reminders = reminders.to_vec();
+        }
+        let known = &mut self.slots[slot];
         if let Some(Change::State(schema, bytes)) = record.map(|record| &record.change) {
             known.extra().encoded = Some((*schema, bytes.0.to_vec()));
             known.state = State::Encoded;
@@ -241,9 +296,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
                 return true;
             }
             match &mut known.extra {
+                Some(extra) if extra.has_sent() => true,
                 Some(extra) if !extra.answers.is_empty() => {
                     let keeps = extra.answers.prune(sessions);
-                    *answering -= usize::from(!keeps);
+                    *answering -= usize::from(!extra.keeps());
                     keeps
                 }
                 _ => false,
@@ -274,7 +330,58 @@ impl<E: Entity> AnyEntities for Entities<E> {
         self.residency.is_complete()
     }
 
-    fn sweep(&mut self, sessions: &Sessions) {
+    fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived {
+        Entities::arrive(self, arrival, execution)
+    }
+
+    fn fire(
+        &mut self,
+        key: &[u8],
+        is_loaded: bool,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired {
+        Entities::fire(self, key, is_loaded, gives_up, execution)
+    }
+
+    fn next_reminder(&self, slot: u32) -> Option<Timestamp> {
+        Entities::next_reminder(self, slot)
+    }
+
+    fn next_reminder_of(&self, key: &[u8]) -> Option<Timestamp> {
+        let key = key::decode_whole::<E::Key>(key).ok()?;
+        Entities::next_reminder(self, self.find(&key)?)
+    }
+
+    fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution) {
+        Entities::forget_sent(self, slot, numbers, execution);
+    }
+
+    fn sent(&self, slot: u32) -> &[Sent] {
+        self.slots.get(slot).map_or(&[], |known| &known.mail().sent)
+    }
+
+    fn park_sent(
+        &mut self,
+        slot: u32,
+        number: Number,
+        parked: Parked,
+        execution: &mut Execution,
+    ) -> Version {
+        Entities::park_sent(self, slot, number, parked, execution)
+    }
+
+    fn settle_parked(
+        &mut self,
+        slot: u32,
+        number: Number,
+        again: bool,
+        execution: &mut Execution,
+    ) -> Option<Version> {
+        Entities::settle_parked(self, slot, number, again, execution)
+    }
+
+    fn sweep(&mut self, sessions: &Sessions, post: &Post) {
         if self.answering == 0 {
             return;
         }
@@ -282,7 +389,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
         for slot in self.swept..end.min(self.swept.saturating_add(SWEEP)) {
             // What was removed is buried when its answers go, and not before.
             if self.slots.get(slot).is_some_and(|known| !known.is_absent()) {
-                self.prune(slot, sessions);
+                self.prune(slot, sessions, post);
                 self.slots[slot].trim();
             }
         }
@@ -326,7 +433,9 @@ impl<E: Entity> AnyEntities for Entities<E> {
 mod tests {
     use super::*;
     use crate::config::EntityOptions;
+    use crate::engine::execution::Answers;
     use crate::prelude::*;
+    use crate::wire::mail::Mail;
 
     #[derive(Entity, Default, Serialize, Deserialize)]
     #[entity(key = u64, handles())]
@@ -338,8 +447,17 @@ mod tests {
         let key = Bytes::copy_from_slice(&7u64.to_be_bytes());
         let version = Version::new(1, 1, 0);
         let change = Change::Changes(vec![]);
-        let (time, answers) = (Timestamp::default(), Answers::new());
-        let bytes = record::encode("unit", &key, version, time, &change, &answers, None);
+        let time = Timestamp::default();
+        let bytes = record::encode(Parts {
+            entity_type: "unit",
+            key: &key,
+            version,
+            time,
+            change: &change,
+            answers: &Answers::new(),
+            mail: &Mail::default(),
+            expires_at: None,
+        });
         let row = Row {
             key: RowKey { entity_type: "unit".into(), key },
             version,

@@ -5,6 +5,8 @@
 //! be cloned. The same bytes serve both.
 
 mod any;
+mod mail;
+mod reminders;
 mod residency;
 mod slot;
 mod slots;
@@ -26,9 +28,12 @@ use crate::entity::Entity;
 use crate::metrics::{Lookup, Reason};
 
 use super::execution::Execution;
+use super::post::Post;
 use super::undone::{Undone, check_size, quietly};
 
 pub(crate) use any::AnyEntities;
+pub(crate) use mail::{Arrival, Arrived, Source};
+pub(crate) use reminders::Fired;
 pub(crate) use residency::Usage;
 
 use residency::Residency;
@@ -68,6 +73,8 @@ pub(crate) struct Executed<T> {
     pub(crate) removed: bool,
     /// It asked that the entity leave memory.
     pub(crate) passivated: bool,
+    /// So many reminders were set.
+    pub(crate) reminders: usize,
     pub(crate) value: T,
 }
 
@@ -201,12 +208,18 @@ impl<E: Entity> Entities<E> {
             Ok(before) => before,
             Err(undone) => return (Err(undone), false),
         };
-        let State::Live(entity) = &mut known.state else {
-            unreachable!("`before` leaves the state live")
-        };
+        let Slot { state, extra, .. } = &mut *known;
+        let State::Live(entity) = state else { unreachable!("`before` leaves the state live") };
         let encodes = has_store || !*is_cloneable;
         let result = quietly(|| {
             let executed = run(entity)?;
+            if executed.reminders > 0 {
+                // One that takes another's place counts as well: so near the bound, it is refused.
+                let mail = extra.as_ref().and_then(|extra| extra.mail.as_deref());
+                let there = mail.map_or(0, |mail| mail.reminders.len());
+                let max = limits.reminders_per_entity_max;
+                check_size("reminders", there + executed.reminders, max)?;
+            }
             if encodes && !executed.failed && !executed.removed {
                 scratch.clear();
                 codec::encode_into(entity, scratch)
@@ -216,7 +229,7 @@ impl<E: Entity> Entities<E> {
             Ok(executed)
         });
         match result.and_then(|result| result) {
-            Ok(Executed { failed: false, removed, passivated, value }) => {
+            Ok(Executed { failed: false, removed, passivated, value, .. }) => {
                 if removed {
                     known.remove();
                 } else if encodes {
@@ -255,26 +268,35 @@ impl<E: Entity> Entities<E> {
         if changed || answer.is_some() {
             let known = &mut self.slots[slot];
             if let Some((numbered, outcome)) = answer {
-                let answers = &mut known.extra().answers;
-                self.answering += usize::from(answers.is_empty());
-                answers.record(numbered, floor, outcome);
+                let extra = known.extra();
+                self.answering += usize::from(!extra.keeps());
+                extra.answers.record(numbered, floor, outcome);
             }
-            let version = self.epochs.unpack(known.version);
-            let newer = execution.note(id, version, known.encoded_len(), self.delay);
-            known.version = self.epochs.pack(newer);
-            if execution.has_store {
-                known.extra().time = execution.time;
-            }
-            if known.is_absent() {
-                execution.removed.insert(id);
-            }
-            if self.residency.is_watching() {
-                self.residency.written(slot, self.weight(slot), execution.time);
-            }
+            // What it has sent leaves when the store has it.
+            let delay = if execution.post.is_fresh() { Duration::ZERO } else { self.delay };
+            self.stamp(slot, delay, execution);
         }
         let version = self.version(slot);
         // A slot that is free may soon be another entity's: nothing may wait for that one.
         if self.forget_empty(slot) { self.seen(None) } else { (id, version) }
+    }
+
+    /// Gives the entity a newer version, and notes it in the batch.
+    fn stamp(&mut self, slot: u32, delay: Duration, execution: &mut Execution) {
+        let id = self.id(slot);
+        let known = &mut self.slots[slot];
+        let version = self.epochs.unpack(known.version);
+        let newer = execution.note(id, version, known.encoded_len(), delay);
+        known.version = self.epochs.pack(newer);
+        if execution.has_store {
+            known.extra().time = execution.time;
+        }
+        if known.is_absent() {
+            execution.removed.insert(id);
+        }
+        if self.residency.is_watching() {
+            self.residency.written(slot, self.weight(slot), execution.time);
+        }
     }
 
     /// Removes an entity whose time is over.
@@ -302,14 +324,14 @@ impl<E: Entity> Entities<E> {
 
     fn is_remembered_miss(&self, slot: u32) -> bool {
         let known = &self.slots[slot];
-        known.is_absent() && known.version.is_none() && known.answers().is_empty()
+        known.is_absent() && known.version.is_none() && !known.keeps()
     }
 
     fn free(&mut self, slot: u32) {
         self.residency.left(slot);
         let known = self.slots.remove(slot);
         self.residency.counts.entities.set(self.slots.len() as u64);
-        self.answering -= usize::from(!known.answers().is_empty());
+        self.answering -= usize::from(known.keeps());
         let found = self.index.find_entry(self.hasher.hash_one(&known.key), |at| *at == slot);
         if let Ok(entry) = found {
             entry.remove();
@@ -317,13 +339,21 @@ impl<E: Entity> Entities<E> {
         let _ = quietly(move || drop(known)); // user code
     }
 
-    /// Forgets the answers that no session may ask for again. Returns whether any is kept.
-    fn prune(&mut self, slot: u32, sessions: &Sessions) -> bool {
+    /// Forgets the answers that no session may ask for again, and which messages were applied where
+    /// the partition's own rows say so. Returns whether anything is kept.
+    fn prune(&mut self, slot: u32, sessions: &Sessions, post: &Post) -> bool {
         let Some(extra) = &mut self.slots[slot].extra else { return false };
-        if extra.answers.is_empty() {
+        if !extra.keeps() {
             return false;
         }
-        let keeps = extra.answers.prune(sessions);
+        extra.answers.prune(sessions);
+        if let Some(mail) = &mut extra.mail {
+            mail.applied.retain(|(from, number)| !post.inbox.is_stored(*from, *number));
+            if mail.is_empty() {
+                extra.mail = None;
+            }
+        }
+        let keeps = extra.keeps();
         self.answering -= usize::from(!keeps);
         keeps
     }

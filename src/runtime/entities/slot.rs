@@ -7,6 +7,7 @@ use super::{Before, Undone, quietly};
 use crate::engine::execution::Answers;
 use crate::engine::instant::Timestamp;
 use crate::entity::{Entity, StoredState};
+use crate::wire::mail::Mail;
 
 /// What every entity has. Small: what only some have is in [`Extra`].
 pub(super) struct Slot<E: Entity> {
@@ -25,6 +26,20 @@ pub(super) struct Extra {
     /// Partition time of the newest change.
     pub(super) time: Timestamp,
     pub(super) answers: Answers,
+    /// Messages and reminders, where there are any.
+    pub(super) mail: Option<Box<Mail>>,
+}
+
+impl Extra {
+    /// Whether there is anything that must outlive the state, and is to be forgotten some day.
+    pub(super) fn keeps(&self) -> bool {
+        !self.answers.is_empty() || self.mail.as_ref().is_some_and(|mail| !mail.is_settled())
+    }
+
+    /// Whether the entity has sent what its partition has not forgotten.
+    pub(super) fn has_sent(&self) -> bool {
+        self.mail.as_ref().is_some_and(|mail| !mail.sent.is_empty())
+    }
 }
 
 pub(super) enum State<E> {
@@ -49,22 +64,39 @@ impl<E: Entity> Slot<E> {
         self.extra.as_ref().map_or(&NONE, |extra| &extra.answers)
     }
 
+    pub(super) fn mail(&self) -> &Mail {
+        static NONE: Mail = Mail { sent: Vec::new(), applied: Vec::new(), reminders: Vec::new() };
+        let extra = self.extra.as_ref();
+        extra.and_then(|extra| extra.mail.as_deref()).unwrap_or(&NONE)
+    }
+
+    /// As [`Extra::keeps`].
+    pub(super) fn keeps(&self) -> bool {
+        self.extra.as_ref().is_some_and(|extra| extra.keeps())
+    }
+
     pub(super) fn extra(&mut self) -> &mut Extra {
         self.extra.get_or_insert_default()
     }
 
-    /// Leaves nothing but the answers.
+    /// Leaves nothing but the answers and the messages.
     pub(super) fn remove(&mut self) {
         let removed = mem::replace(&mut self.state, State::Absent);
         if let Some(extra) = &mut self.extra {
             extra.encoded = None;
+            if let Some(mail) = &mut extra.mail {
+                mail.reminders.clear();
+            }
+            extra.mail.take_if(|mail| mail.is_empty());
         }
         let _ = quietly(move || drop(removed)); // user code
     }
 
     /// Gives up what nothing is in.
     pub(super) fn trim(&mut self) {
-        let is_empty = |extra: &Extra| extra.encoded.is_none() && extra.answers.is_empty();
+        let is_empty = |extra: &Extra| {
+            extra.encoded.is_none() && extra.answers.is_empty() && extra.mail.is_none()
+        };
         if self.extra.as_deref().is_some_and(is_empty) {
             self.extra = None;
         }

@@ -5,8 +5,12 @@
 //! says, as a newer version, too: so whatever becomes of it, the store's rule that a newer record
 //! replaces an older letter is all that is needed, and a crash half-way leaves the letter.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::sync::oneshot;
 
+use super::super::inbox_rows::INBOXES;
 use super::super::recovery::read_record;
 use super::super::session_rows::SESSIONS;
 use super::{Unit, without_record};
@@ -45,7 +49,8 @@ pub(crate) enum Settled {
     UnderWay,
     /// What would take its place cannot be read.
     Unreadable { reason: String },
-    /// It is a session's: it can be replayed, and goes when the session is closed.
+    /// It is no entity's: it can be replayed, and goes with the next one of its session, or of the
+    /// partition that messages come from.
     NotDiscardable,
 }
 
@@ -67,7 +72,7 @@ impl Unit {
             return None; // a newer write is on its way to take its place
         }
         let state = match entity.kind {
-            SESSIONS => None,
+            SESSIONS | INBOXES => None,
             kind => self.entities[usize::from(kind)].encoded(entity.slot),
         };
         let letter = self.parked.get(&entity)?.clone();
@@ -93,7 +98,7 @@ impl Unit {
     ) {
         self.now = now;
         let Some((entity, done)) = self.begin_to_settle(id, done) else { return };
-        if entity.kind == SESSIONS {
+        if matches!(entity.kind, SESSIONS | INBOXES) {
             let _ = done.send(Settled::NotDiscardable); // whoever asked may be gone
             return;
         }
@@ -105,7 +110,10 @@ impl Unit {
                 return;
             }
         };
-        self.entities[usize::from(entity.kind)].revert(entity.slot, record.as_ref());
+        let entities = &mut self.entities[usize::from(entity.kind)];
+        entities.revert(entity.slot, record.as_ref());
+        let next = entities.next_reminder(entity.slot);
+        self.execution.post.alarms_mut().set(&(entity.kind, Arc::from(&*id.key.key)), next);
         self.metrics.discarded();
         self.write_again(entity, done);
     }
@@ -115,6 +123,10 @@ impl Unit {
         self.begin();
         let version = match entity.kind {
             SESSIONS => self.session_rows.write_again(entity.slot, &mut self.execution),
+            INBOXES => {
+                let from = self.execution.post.rows.sender(entity.slot);
+                self.note_inbox(from, Duration::ZERO)
+            }
             kind => {
                 let entities = &mut self.entities[usize::from(kind)];
                 entities.write_again(entity.slot, &mut self.execution)
@@ -196,6 +208,7 @@ impl Unit {
     fn version(&self, entity: EntityId) -> Version {
         match entity.kind {
             SESSIONS => self.session_rows.version(entity.slot),
+            INBOXES => self.execution.post.rows.version(entity.slot),
             kind => self.entities[usize::from(kind)].version(entity.slot),
         }
     }
@@ -203,6 +216,7 @@ impl Unit {
     pub(super) fn describe(&self, id: EntityId) -> String {
         match id.kind {
             SESSIONS => self.session_rows.describe(id.slot),
+            INBOXES => self.execution.post.rows.describe(id.slot),
             kind => self.entities[usize::from(kind)].describe(id.slot),
         }
     }

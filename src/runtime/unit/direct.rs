@@ -24,7 +24,9 @@ impl Unit {
     ) -> bool {
         self.now = now;
         let may_write = !M::Mode::WRITES || self.has_room();
-        if self.primary.is_fenced() || !self.waiting.is_empty() || !may_write {
+        let has_waiting = !self.waiting.is_empty() || !self.blocked.is_empty();
+        let may_send = !self.execution.post.holds_up(target.kind);
+        if self.primary.is_fenced() || has_waiting || !may_write || !may_send {
             return false;
         }
         let has_store = self.execution.has_store;

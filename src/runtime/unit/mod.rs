@@ -6,6 +6,8 @@
 
 mod dead_letters;
 mod direct;
+mod messages;
+mod reminders;
 mod residency;
 mod sessions;
 mod storing;
@@ -31,6 +33,7 @@ use super::exchange::{AnyAsk, Refusal};
 use super::execution::{Batch, Execution};
 use super::held::Held;
 use super::loading::{Load, Loading};
+use super::post::{Letter, Post};
 use super::registry::Registry;
 use super::session_rows::SessionRows;
 use super::undone::quietly;
@@ -38,6 +41,7 @@ use super::waiting::Waiting;
 
 use dead_letters::Settling;
 pub(crate) use dead_letters::{LetterId, Opened, Settled};
+pub(crate) use messages::ParkedMessage;
 
 /// How often removed entities and idle sessions are looked for.
 const HOUSEKEEPING_EVERY: Duration = Duration::from_secs(10);
@@ -89,6 +93,8 @@ pub(crate) struct Unit {
     write_behind: Option<WriteBehind>,
     /// Asks that wait for room in the queue.
     waiting: Waiting,
+    /// Asks that wait until the partition keeps fewer messages that it has sent.
+    blocked: Waiting,
     /// Asks that wait for their entities.
     loading: Loading,
     /// Writes that the store refused, and holds as dead letters.
@@ -108,6 +114,8 @@ pub(crate) struct Unit {
     writing: Option<Writing>,
     /// What the store is to read next.
     load: Option<Load>,
+    /// What is to be brought to other partitions.
+    letters: Vec<(PartitionId, Letter)>,
     /// Asks answered since the lane last asked.
     answered: u32,
     /// Their callers, to be woken.
@@ -123,6 +131,7 @@ pub(crate) struct Recovered {
     pub(crate) sessions: Sessions,
     pub(crate) parked: BTreeMap<EntityId, DeadLetter>,
     pub(crate) removed: BTreeSet<EntityId>,
+    pub(crate) post: Post,
     pub(crate) time: PartitionTime,
 }
 
@@ -137,9 +146,11 @@ impl Unit {
         now: Instant,
     ) -> Unit {
         metrics.dead_letters(recovered.parked.len());
+        metrics.outbox(recovered.post.outbox.len(), recovered.post.outbox.parked_len());
         for (kind, entities) in recovered.entities.iter_mut().enumerate() {
             entities.count_in(metrics.of_type(kind));
         }
+        recovered.post.begin(primary.epoch());
         let has_orphans = recovered.session_rows.has_orphans();
         let housekeeping_at = if has_orphans { now } else { now + HOUSEKEEPING_EVERY };
         let Limits { retry_min, retry_max, .. } = registry.limits;
@@ -153,10 +164,12 @@ impl Unit {
                 write_behind.is_some(),
                 recovered.sessions,
                 recovered.removed,
+                recovered.post,
             ),
             primary,
             write_behind,
             waiting: Waiting::default(),
+            blocked: Waiting::default(),
             loading: Loading::new(retry_min, retry_max),
             parked: recovered.parked,
             parking: BTreeMap::new(),
@@ -167,6 +180,7 @@ impl Unit {
             effects: Vec::new(),
             writing: None,
             load: None,
+            letters: Vec::new(),
             answered: 0,
             wakers: Vec::new(),
             now,
@@ -183,6 +197,9 @@ impl Unit {
             if self.must_wait(&*ask, has_room) {
                 let hash = self.key_hash(&*ask);
                 self.waiting.push(ask, hash);
+            } else if self.is_blocked(&*ask) {
+                let hash = self.key_hash(&*ask);
+                self.blocked.push(ask, hash);
             } else if let Some(ask) = self.find_entity(ask) {
                 self.run(ask);
             }
@@ -196,6 +213,9 @@ impl Unit {
         for ask in self.waiting.take_expired(now) {
             self.refuse(&*ask, Refusal::Busy);
         }
+        for ask in self.blocked.take_expired(now) {
+            self.refuse(&*ask, Refusal::Busy);
+        }
         for ask in self.loading.take_expired(now) {
             self.refuse(&*ask, Refusal::Busy);
         }
@@ -207,17 +227,20 @@ impl Unit {
 
     /// Performs what is due and runs what waited for room.
     pub(crate) fn settle(&mut self) {
-        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-        if due.is_some_and(|due| due <= self.now) {
-            self.step_write_behind(write_behind::Event::Tick);
-        }
+        self.exchange();
+        let mut has_run = false;
         if !self.waiting.is_empty() && self.has_room() {
             let asks = self.waiting.take_all();
             self.execute(self.now, asks.into_iter());
-            let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
-            if due.is_some_and(|due| due <= self.now) {
-                self.step_write_behind(write_behind::Event::Tick);
-            }
+            has_run = true;
+        }
+        if !self.blocked.is_empty() && self.execution.post.outbox.has_room() {
+            let asks = self.blocked.take_all();
+            self.execute(self.now, asks.into_iter());
+            has_run = true;
+        }
+        if has_run {
+            self.exchange();
         }
         self.evict();
         if let Some(queue) = &self.write_behind {
@@ -225,6 +248,18 @@ impl Unit {
         }
         if self.load.is_none() {
             self.load = self.loading.next_load(self.partition, self.now);
+        }
+    }
+
+    /// Does what other partitions, reminders and the queue for the store have come to want.
+    fn exchange(&mut self) {
+        if self.execution.post.is_used() {
+            self.fire_reminders();
+            self.exchange_letters();
+        }
+        let due = self.write_behind.as_ref().and_then(WriteBehind::next_deadline);
+        if due.is_some_and(|due| due <= self.now) {
+            self.step_write_behind(write_behind::Event::Tick);
         }
     }
 
@@ -246,7 +281,18 @@ impl Unit {
         let house = has_house.then_some(self.housekeeping_at);
         let waits = [self.waiting.next_deadline(), self.loading.next_deadline()];
         let more = self.has_more_to_evict.then_some(self.now);
-        let deadlines = [store, waits[0], waits[1], house, self.expiry_at(), more];
+        let post = self.execution.post.is_used().then(|| self.post_deadline()).flatten();
+        let deadlines = [store, waits[0], waits[1], house, self.expiry_at(), more, post];
+        deadlines.into_iter().flatten().min()
+    }
+
+    /// The same, for messages and reminders.
+    fn post_deadline(&self) -> Option<Instant> {
+        let post = &self.execution.post;
+        let is_behind = self.write_behind.is_some() && post.inbox.is_behind();
+        let rows = is_behind.then_some(self.housekeeping_at);
+        let letters = post.wake_at.filter(|_| !self.primary.is_fenced());
+        let deadlines = [rows, letters, self.reminder_at(), self.blocked.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
@@ -282,6 +328,19 @@ impl Unit {
         }
         let hash = if self.waiting.is_empty() { return false } else { self.key_hash(ask) };
         self.waiting.has(ask.target_kind(), hash)
+    }
+
+    /// Likewise while the partition keeps too many messages: but only of types that send.
+    fn is_blocked(&mut self, ask: &dyn AnyAsk) -> bool {
+        let kind = ask.target_kind();
+        if self.primary.is_fenced() || !self.execution.post.is_sending(kind) {
+            return false;
+        }
+        if ask.writes() {
+            return !self.blocked.is_empty() || self.execution.post.holds_up(kind);
+        }
+        let hash = if self.blocked.is_empty() { return false } else { self.key_hash(ask) };
+        self.blocked.has(kind, hash)
     }
 
     fn key_hash(&mut self, ask: &dyn AnyAsk) -> u64 {
@@ -360,12 +419,20 @@ impl Unit {
                         Held::Session(opened, state) => {
                             let _ = opened.send(state); // whoever asked may be gone
                         }
+                        Held::Messages(numbers) => {
+                            let outbox = &mut self.execution.post.outbox;
+                            numbers.into_iter().for_each(|number| outbox.release(number));
+                        }
+                        Held::Parked(number) => self.execution.post.outbox.parked(number),
+                        Held::Settled(done) => {
+                            let _ = done.send(()); // whoever asked may be gone
+                        }
                     }
                 }
                 primary::Effect::Abandon(ticket) => {
-                    match self.execution.held.remove(ticket.0 as usize) {
-                        Held::Ask(ask) => self.refuse(&*ask, Refusal::Unavailable),
-                        Held::Session(..) => (),
+                    // Whoever else waits hears that nobody is there any more.
+                    if let Held::Ask(ask) = self.execution.held.remove(ticket.0 as usize) {
+                        self.refuse(&*ask, Refusal::Unavailable);
                     }
                 }
             }
@@ -392,7 +459,8 @@ impl Unit {
         self.perform(&mut effects);
         self.persisted_waiters.clear();
         self.settling.clear();
-        for ask in self.waiting.take_all().into_iter().chain(self.loading.take_all()) {
+        let waiting = self.waiting.take_all().into_iter().chain(self.blocked.take_all());
+        for ask in waiting.chain(self.loading.take_all()) {
             self.refuse(&*ask, Refusal::Unavailable);
         }
     }

@@ -64,10 +64,13 @@ impl Unit {
         if let Err(error) = self.take_in(kind, key, loaded) {
             return self.unreadable(key, &error.to_string());
         }
+        let is_wanted = self.loading.is_wanted(key);
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
         self.entities[kind].count_lookups(found, asks.len() as u64);
-        let may_write = self.has_room() && self.waiting.is_empty();
+        let post = &self.execution.post;
+        let is_free = self.blocked.is_empty() && !post.holds_up(kind as u16);
+        let may_write = self.has_room() && self.waiting.is_empty() && is_free;
         let mut must_wait = Vec::new();
         for ask in asks {
             if must_wait.is_empty() && (may_write || !ask.writes()) {
@@ -80,6 +83,10 @@ impl Unit {
         for ask in must_wait.into_iter().rev() {
             let hash = self.key_hash(&*ask);
             self.waiting.push_first(ask, hash);
+        }
+        if is_wanted {
+            self.apply_messages(Some(key));
+            self.sleeper_loaded(kind, key);
         }
     }
 
@@ -109,6 +116,10 @@ impl Unit {
         let record = row.record.as_deref().map(|bytes| read_record(row, bytes)).transpose()?;
         let is_removed = record.as_ref().is_none_or(|it| it.change == Change::Removed);
         let id = self.entities[kind].restore(row, record, now)?;
+        let sleeper = (kind as u16, Arc::from(&*row.key.key));
+        if let Some(at) = self.entities[kind].next_reminder(id.slot) {
+            self.execution.post.alarms_mut().find(&sleeper, at);
+        }
         if is_removed {
             self.execution.removed.insert(id);
         }
@@ -118,6 +129,8 @@ impl Unit {
     /// What the store holds of an entity cannot be read: whoever waits for it hears so.
     fn unreadable(&mut self, key: &RowKey, reason: &str) {
         tracing::error!(partition = %self.partition, row = ?key, reason, "row cannot be read");
+        self.refuse_messages(key, reason);
+        self.sleeper_unreadable(key);
         let refusal = Refusal::Undecodable(reason.into());
         for ask in self.loading.take(key) {
             self.refuse(&*ask, refusal.clone());

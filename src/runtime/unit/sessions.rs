@@ -88,8 +88,9 @@ impl Unit {
                 self.execution.sessions.floor_stored(session, floor);
             }
         }
+        self.note_inboxes();
         for entities in &mut self.entities {
-            entities.sweep(&self.execution.sessions);
+            entities.sweep(&self.execution.sessions, &self.execution.post);
         }
         self.begin();
         for id in self.execution.removed.clone() {

@@ -2,6 +2,9 @@
 
 use tokio::sync::oneshot;
 
+use super::super::execution::Execution;
+use super::super::inbox_rows::INBOXES;
+use super::super::post::Post;
 use super::super::session_rows::SESSIONS;
 use super::{Unit, Writing, without_record};
 use crate::engine::id::{EntityId, Version};
@@ -64,6 +67,7 @@ impl Unit {
                 tracing::warn!(%partition, failures, ?after, reason, "store failed, will retry");
             }
             Effect::Persisted { seq } => {
+                self.execution.post.inbox.persisted(seq);
                 while let Some((_, waiter)) =
                     self.persisted_waiters.pop_front_if(|(upto, _)| *upto <= seq)
                 {
@@ -109,7 +113,14 @@ impl Unit {
     fn row(&mut self, id: EntityId) -> Row {
         match id.kind {
             SESSIONS => self.session_rows.row(id.slot, &self.execution.sessions),
-            kind => self.entities[usize::from(kind)].row(id.slot, &self.execution.sessions),
+            INBOXES => {
+                let Post { rows, inbox, .. } = &mut *self.execution.post;
+                rows.row(id.slot, inbox)
+            }
+            kind => {
+                let Execution { sessions, post, .. } = &self.execution;
+                self.entities[usize::from(kind)].row(id.slot, sessions, post)
+            }
         }
     }
 
@@ -122,6 +133,9 @@ impl Unit {
     pub(super) fn forget_removed(&mut self, id: EntityId, version: Version) {
         if id.kind == SESSIONS {
             self.session_rows.stored(id.slot, version, &mut self.execution.sessions);
+        } else if id.kind == INBOXES {
+            let Post { rows, inbox, .. } = &mut *self.execution.post;
+            rows.stored(id.slot, version, inbox);
         } else if self.execution.removed.contains(&id)
             && !self.entities[usize::from(id.kind)].forget_removed(id.slot, version)
         {

@@ -1,0 +1,185 @@
+//! Messages of entities: what they send, and what comes to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::handling::{self, At};
+use super::{Entities, Execution, Undone};
+use crate::engine::id::{PartitionId, Version};
+use crate::engine::instant::Timestamp;
+use crate::engine::outbox::Number;
+use crate::entity::Entity;
+use crate::entity::deeds::{Deeds, Parcel};
+use crate::key;
+use crate::wire::mail::{Mail, Parked, Sent};
+
+/// How long the store may lag behind what is only to be forgotten.
+const FORGET_DELAY: Duration = Duration::from_secs(1);
+
+/// A message that has come to an entity.
+pub(crate) struct Arrival<'a> {
+    pub(crate) from: PartitionId,
+    pub(crate) number: Number,
+    pub(crate) parcel: &'a Parcel,
+    /// The store was asked for the entity: if it is not here, it is nowhere.
+    pub(crate) is_loaded: bool,
+}
+
+/// What became of it.
+pub(crate) enum Arrived {
+    /// It took effect, or its handler has refused it.
+    Applied { failed: bool },
+    /// It had before.
+    Duplicate,
+    /// The entity must be loaded first.
+    Away,
+    /// Its handler could not do it.
+    Undone(String),
+}
+
+/// Where an encoded message comes from, as its entity has to remember it.
+pub(crate) enum Source<'a> {
+    Message(&'a Arrival<'a>),
+    /// The entity's own reminder, and when it is due again.
+    Reminder {
+        name: &'a str,
+        next: Option<Timestamp>,
+    },
+}
+
+impl<E: Entity> Entities<E> {
+    pub(super) fn arrive(&mut self, arrival: Arrival<'_>, execution: &mut Execution) -> Arrived {
+        let Parcel { key, message, body, .. } = arrival.parcel;
+        let key = match key::decode_whole::<E::Key>(key) {
+            Ok(key) => key,
+            Err(error) => return Arrived::Undone(format!("key of a `{}`: {error}", E::NAME)),
+        };
+        let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
+            return Arrived::Undone(format!("`{}` takes no message `{message}`", E::NAME));
+        };
+        let slot = self.access(&key, execution);
+        if slot.is_none() && !self.is_all_here() && !arrival.is_loaded {
+            return Arrived::Away;
+        }
+        let Arrival { from, number, .. } = arrival;
+        if slot.is_some_and(|slot| self.slots[slot].mail().has_applied(from, number)) {
+            return Arrived::Duplicate;
+        }
+        let at = At { key: &key, slot, request: None };
+        let source = Source::Message(&arrival);
+        match handling::run_encoded(at, accepted, body, &source, self, execution) {
+            Ok(failed) => Arrived::Applied { failed },
+            Err(undone) => Arrived::Undone(reason(undone)),
+        }
+    }
+
+    /// Does what a handler has done beyond its entity's state. The change is noted after that.
+    pub(crate) fn perform(&mut self, slot: u32, deeds: Deeds, execution: &mut Execution) {
+        let (id, position) = (self.id(slot), execution.position);
+        let keep = |parcel| {
+            let parcel = Arc::new(parcel);
+            let number = execution.post.send(position, id, &parcel);
+            Sent { number, parcel, parked: None }
+        };
+        let sent: Vec<Sent> = deeds.sent.into_iter().map(keep).collect();
+        if !sent.is_empty() {
+            self.with_mail(slot, |mail| mail.sent.extend(sent));
+        }
+        self.remind(slot, deeds.reminders, execution);
+    }
+
+    /// Remembers that an encoded message was done. Returns whether that must be stored although its
+    /// handler failed.
+    pub(crate) fn consume(
+        &mut self,
+        slot: u32,
+        source: &Source<'_>,
+        failed: bool,
+        execution: &mut Execution,
+    ) -> bool {
+        match source {
+            // Without a store nothing outlives the partition's own number.
+            Source::Message(arrival) if !failed && execution.has_store => {
+                self.with_mail(slot, |mail| mail.apply(arrival.from, arrival.number));
+            }
+            Source::Message(_) => (),
+            Source::Reminder { name, next } => {
+                self.turn(slot, name, *next, execution);
+                return true;
+            }
+        }
+        false
+    }
+
+    pub(super) fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution) {
+        if self.slots.get(slot).is_none() {
+            return;
+        }
+        self.with_mail(slot, |mail| mail.sent.retain(|sent| !numbers.contains(&sent.number)));
+        self.stamp(slot, FORGET_DELAY, execution);
+    }
+
+    pub(super) fn park_sent(
+        &mut self,
+        slot: u32,
+        number: Number,
+        parked: Parked,
+        execution: &mut Execution,
+    ) -> Version {
+        self.with_mail(slot, |mail| {
+            if let Some(sent) = mail.sent.iter_mut().find(|sent| sent.number == number) {
+                sent.parked = Some(parked);
+            }
+        });
+        self.stamp(slot, Duration::ZERO, execution);
+        self.version(slot)
+    }
+
+    pub(super) fn settle_parked(
+        &mut self,
+        slot: u32,
+        number: Number,
+        again: bool,
+        execution: &mut Execution,
+    ) -> Option<Version> {
+        let at = self.slots.get(slot)?.mail().sent.iter().position(|it| it.number == number)?;
+        let mut settled = None;
+        self.with_mail(slot, |mail| settled = Some(mail.sent.remove(at)));
+        let Sent { parcel, .. } = settled?;
+        if again {
+            let (id, position) = (self.id(slot), execution.position);
+            let number = execution.post.send(position, id, &parcel);
+            self.with_mail(slot, |mail| mail.sent.push(Sent { number, parcel, parked: None }));
+        }
+        self.stamp(slot, Duration::ZERO, execution);
+        Some(self.version(slot))
+    }
+
+    fn is_all_here(&self) -> bool {
+        self.residency.is_complete()
+    }
+
+    /// Changes what an entity has of messages.
+    pub(super) fn with_mail(&mut self, slot: u32, change: impl FnOnce(&mut Mail)) {
+        let extra = self.slots[slot].extra();
+        let kept = extra.keeps();
+        let mail = extra.mail.get_or_insert_default();
+        change(mail);
+        if mail.is_empty() {
+            extra.mail = None;
+        }
+        self.answering += usize::from(extra.keeps());
+        self.answering -= usize::from(kept);
+    }
+}
+
+/// Why a handler was undone, for a person.
+pub(super) fn reason(undone: Undone) -> String {
+    match undone {
+        Undone::Panicked(message) => format!("panicked: {message}"),
+        Undone::TooLarge { what, bytes, max_bytes } => {
+            format!("{what} too large: {bytes} of at most {max_bytes}")
+        }
+        Undone::Undecodable(reason) => reason,
+    }
+}

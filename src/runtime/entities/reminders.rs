@@ -1,0 +1,195 @@
+//! Reminders of entities: set, cancelled, fired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::super::alarms::Sleeper;
+use super::super::handling::{self, At};
+use super::mail::{Source, reason};
+use super::{Entities, Execution};
+use crate::engine::instant::Timestamp;
+use crate::entity::Entity;
+use crate::entity::deeds::{Missed, Reminder};
+use crate::key::{self, Key};
+
+/// What became of an entity's reminder.
+pub(crate) enum Fired {
+    /// Its handler has run, and so many firings before it were missed.
+    Done { failed: bool, missed: u64 },
+    /// It was not its time, or only missed firings were passed over.
+    Passed { missed: u64 },
+    /// The entity must be loaded first.
+    Away,
+    /// Its handler could not do it.
+    Undone(String),
+}
+
+/// What is to be done with a reminder that is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Turn {
+    fires: bool,
+    missed: u64,
+    /// When it is due after that.
+    next: Option<Timestamp>,
+}
+
+impl<E: Entity> Entities<E> {
+    /// Fires the entity's earliest reminder, if it is due. With `gives_up`, that firing is consumed
+    /// without its handler.
+    pub(super) fn fire(
+        &mut self,
+        key_bytes: &[u8],
+        is_loaded: bool,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired {
+        let Ok(key) = key::decode_whole::<E::Key>(key_bytes) else {
+            return Fired::Passed { missed: 0 };
+        };
+        let Some(slot) = self.access(&key, execution) else {
+            let is_away = !self.residency.is_complete() && !is_loaded;
+            return if is_away { Fired::Away } else { Fired::Passed { missed: 0 } };
+        };
+        let reminders = &self.slots[slot].mail().reminders;
+        let due = reminders.iter().filter(|reminder| reminder.due_at <= execution.time);
+        let Some(reminder) = due.min_by_key(|reminder| reminder.due_at).cloned() else {
+            return Fired::Passed { missed: 0 };
+        };
+        let turn = turn(&reminder, execution.time);
+        if !turn.fires || gives_up {
+            self.turn(slot, &reminder.name, turn.next, execution);
+            self.stamp(slot, self.delay, execution);
+            return Fired::Passed { missed: turn.missed };
+        }
+        let Reminder { name, message, body, .. } = &reminder;
+        let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
+            return Fired::Undone(format!("`{}` takes no message `{message}`", E::NAME));
+        };
+        let at = At { key: &key, slot: Some(slot), request: None };
+        let source = Source::Reminder { name, next: turn.next };
+        match handling::run_encoded(at, accepted, body, &source, self, execution) {
+            Ok(failed) => Fired::Done { failed, missed: turn.missed },
+            Err(undone) => Fired::Undone(reason(undone)),
+        }
+    }
+
+    /// The reminder has fired: it is due again then, or gone.
+    pub(super) fn turn(
+        &mut self,
+        slot: u32,
+        name: &str,
+        next: Option<Timestamp>,
+        execution: &mut Execution,
+    ) {
+        self.with_mail(slot, |mail| match next {
+            None => mail.reminders.retain(|reminder| &*reminder.name != name),
+            Some(next) => {
+                if let Some(it) = mail.reminders.iter_mut().find(|it| &*it.name == name) {
+                    it.due_at = next;
+                }
+            }
+        });
+        self.set_alarm(slot, execution);
+    }
+
+    /// Sets and cancels reminders as a handler wished.
+    pub(super) fn remind(
+        &mut self,
+        slot: u32,
+        wishes: Vec<(Box<str>, Option<Reminder>)>,
+        execution: &mut Execution,
+    ) {
+        if wishes.is_empty() || self.slots[slot].is_absent() {
+            return; // it was removed, and its reminders with it
+        }
+        self.with_mail(slot, |mail| {
+            for (name, wish) in wishes {
+                let at = mail.reminders.binary_search_by(|it| it.name.cmp(&name));
+                match (at, wish) {
+                    (Ok(at), Some(reminder)) => mail.reminders[at] = reminder,
+                    (Err(at), Some(reminder)) => mail.reminders.insert(at, reminder),
+                    (Ok(at), None) => drop(mail.reminders.remove(at)),
+                    (Err(_), None) => (),
+                }
+            }
+        });
+        self.set_alarm(slot, execution);
+    }
+
+    /// When the entity is to be reminded next.
+    pub(super) fn next_reminder(&self, slot: u32) -> Option<Timestamp> {
+        self.slots.get(slot)?.mail().reminders.iter().map(|reminder| reminder.due_at).min()
+    }
+
+    fn set_alarm(&mut self, slot: u32, execution: &mut Execution) {
+        let mut key = Vec::new();
+        self.slots[slot].key.encode(&mut key);
+        let sleeper: Sleeper = (self.kind, Arc::from(key));
+        execution.post.alarms_mut().set(&sleeper, self.next_reminder(slot));
+    }
+}
+
+/// What the reminder, which is due, comes to now.
+fn turn(reminder: &Reminder, now: Timestamp) -> Turn {
+    let Some(every) = reminder.every.map(|every| every.max(Duration::from_micros(1))) else {
+        return Turn { fires: true, missed: 0, next: None };
+    };
+    let every = u64::try_from(every.as_micros()).unwrap_or(u64::MAX);
+    let late = now.as_micros().saturating_sub(reminder.due_at.as_micros());
+    // Firings whose successors are due, too.
+    let behind = late / every;
+    let after = |firings: u64| {
+        let later = every.saturating_mul(firings);
+        Some(Timestamp::from_micros(reminder.due_at.as_micros().saturating_add(later)))
+    };
+    match reminder.missed {
+        Missed::Skip if behind > 0 => {
+            Turn { fires: false, missed: behind + 1, next: after(behind + 1) }
+        }
+        Missed::Each(most) if behind < u64::from(most.max(1)) => {
+            Turn { fires: true, missed: 0, next: after(1) }
+        }
+        Missed::Each(most) => {
+            let missed = behind + 1 - u64::from(most.max(1));
+            Turn { fires: true, missed, next: after(missed + 1) }
+        }
+        Missed::Once | Missed::Skip => {
+            Turn { fires: true, missed: behind, next: after(behind + 1) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(missed: Missed, now: u64) -> (bool, u64, Option<u64>) {
+        let reminder = Reminder {
+            name: "r".into(),
+            due_at: Timestamp::from_micros(100),
+            every: Some(Duration::from_micros(10)),
+            missed,
+            message: "m".into(),
+            body: [].into(),
+        };
+        let turn = turn(&reminder, Timestamp::from_micros(now));
+        (turn.fires, turn.missed, turn.next.map(Timestamp::as_micros))
+    }
+
+    #[test]
+    fn in_time_all_policies_are_alike() {
+        for missed in [Missed::Once, Missed::Each(3), Missed::Skip] {
+            assert_eq!(at(missed, 100), (true, 0, Some(110)));
+            assert_eq!(at(missed, 109), (true, 0, Some(110)));
+        }
+    }
+
+    #[test]
+    fn what_was_missed_is_one_firing_or_each_or_none() {
+        assert_eq!(at(Missed::Once, 135), (true, 3, Some(140)));
+        assert_eq!(at(Missed::Skip, 135), (false, 4, Some(140)));
+        assert_eq!(at(Missed::Each(4), 135), (true, 0, Some(110)), "three are behind it");
+        assert_eq!(at(Missed::Each(2), 135), (true, 2, Some(130)), "the last two: 120 and 130");
+        assert_eq!(at(Missed::Each(0), 135), (true, 3, Some(140)));
+    }
+}

@@ -1,0 +1,136 @@
+//! A unit's reminders: those that are due are fired.
+
+use super::super::alarms::Sleeper;
+use super::super::entities::Fired;
+use super::super::undone::{Undone, quietly};
+use super::Unit;
+use crate::engine::instant::Instant;
+use crate::store::RowKey;
+
+use std::sync::Arc;
+
+/// Reminders that fire before asks have their turn.
+const FIRE_AT_ONCE: usize = 500;
+
+impl Unit {
+    /// When a reminder is to be fired at the earliest. Never while its change could not be stored.
+    pub(super) fn reminder_at(&self) -> Option<Instant> {
+        let at = self.execution.post.alarms().next_at()?;
+        self.may_fire().then(|| self.time.when(at))
+    }
+
+    fn may_fire(&self) -> bool {
+        let post = &self.execution.post;
+        let is_serving = post.is_open && !self.primary.is_fenced();
+        is_serving && self.has_room() && post.outbox.has_room_behind()
+    }
+
+    /// Fires what is due.
+    pub(super) fn fire_reminders(&mut self) {
+        if self.reminder_at().is_none_or(|at| at > self.now) {
+            return;
+        }
+        self.begin();
+        for _ in 0..FIRE_AT_ONCE {
+            let Some(sleeper) = self.execution.post.alarms().due(self.execution.time) else {
+                break;
+            };
+            if !self.may_fire() {
+                break;
+            }
+            self.fire(&sleeper, false);
+        }
+        self.finish_batch();
+    }
+
+    /// The entity was loaded, if anything is there of it.
+    pub(super) fn sleeper_loaded(&mut self, kind: usize, key: &RowKey) {
+        let sleeper = (kind as u16, Arc::from(&*key.key));
+        self.execution.post.alarms_mut().wake(&sleeper, None);
+        self.begin();
+        let is_due = self.execution.post.alarms().is_due(&sleeper, self.execution.time);
+        if is_due && self.may_fire() {
+            self.fire(&sleeper, true);
+        }
+    }
+
+    /// The entity cannot be read: it is looked at again later.
+    pub(super) fn sleeper_unreadable(&mut self, key: &RowKey) {
+        let Some(kind) = self.execution.registry.index_named(&key.entity_type) else { return };
+        let sleeper = (kind as u16, Arc::from(&*key.key));
+        let later = self.time.at(self.now) + self.execution.limits().retry_max;
+        self.execution.post.alarms_mut().wake(&sleeper, Some(later));
+    }
+
+    fn fire(&mut self, sleeper: &Sleeper, is_loaded: bool) {
+        let kind = usize::from(sleeper.0);
+        let row_key = RowKey {
+            entity_type: self.execution.registry.kinds[kind].name.into(),
+            key: bytes::Bytes::copy_from_slice(&sleeper.1),
+        };
+        if !is_loaded && self.loading.has(&row_key) {
+            self.wait_for(sleeper, row_key);
+            return;
+        }
+        let fired = self.try_fire(sleeper, is_loaded, false);
+        match fired {
+            Fired::Done { failed, missed } => {
+                self.metrics.reminder(if failed { "refused" } else { "fired" }, 1);
+                self.metrics.reminder("missed", missed);
+                self.forget_stale(sleeper);
+            }
+            Fired::Passed { missed } => {
+                self.metrics.reminder("missed", missed);
+                self.forget_stale(sleeper);
+            }
+            Fired::Away => self.wait_for(sleeper, row_key),
+            Fired::Undone(reason) => self.firing_failed(sleeper, &reason),
+        }
+    }
+
+    fn try_fire(&mut self, sleeper: &Sleeper, is_loaded: bool, gives_up: bool) -> Fired {
+        let kind = usize::from(sleeper.0);
+        let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
+        let fired = quietly(|| entities.fire(&sleeper.1, is_loaded, gives_up, execution));
+        let panics = std::mem::take(&mut self.execution.panics);
+        if panics > 0 {
+            self.metrics.panicked(sleeper.0, panics);
+        }
+        fired.unwrap_or_else(|undone| {
+            let Undone::Panicked(message) = undone else { unreachable!("it ran quietly") };
+            Fired::Undone(message)
+        })
+    }
+
+    fn wait_for(&mut self, sleeper: &Sleeper, key: RowKey) {
+        self.execution.post.alarms_mut().wait(sleeper);
+        self.loading.want(key);
+    }
+
+    /// An alarm that is due after its turn is of an entity that has no such reminder any more.
+    fn forget_stale(&mut self, sleeper: &Sleeper) {
+        let kind = usize::from(sleeper.0);
+        let next = self.entities[kind].next_reminder_of(&sleeper.1);
+        self.execution.post.alarms_mut().set(sleeper, next);
+    }
+
+    /// Tries again later, and in the end goes on without.
+    fn firing_failed(&mut self, sleeper: &Sleeper, reason: &str) {
+        self.metrics.reminder("undone", 1);
+        let failures = self.execution.post.alarms_mut().count_failure(sleeper);
+        let limits = self.execution.limits();
+        if failures < limits.message_attempts_max {
+            let doublings = failures.saturating_sub(1).min(16);
+            let after = limits.retry_min.saturating_mul(1 << doublings).min(limits.retry_max);
+            let at = self.execution.time + after;
+            self.execution.post.alarms_mut().retry(sleeper, at);
+            return;
+        }
+        let entity_type = self.execution.registry.kinds[usize::from(sleeper.0)].name;
+        let partition = self.partition;
+        tracing::error!(%partition, entity_type, reason, failures, "reminder is given up");
+        self.metrics.reminder("given_up", 1);
+        self.try_fire(sleeper, true, true);
+        self.forget_stale(sleeper);
+    }
+}
