@@ -12,7 +12,8 @@ use super::id::{PartitionId, Position};
 use super::instant::Instant;
 use super::placement::{Pace, Step, plan};
 use super::table::{
-    At, Command, Member, Members, PartitionTable, Reign, Row, RowChange, RowVersion, Status,
+    At, Command, DirectoryId, Member, Members, Node, PartitionTable, Reign, Row, RowChange,
+    RowVersion, Status,
 };
 
 /// How long to wait for what.
@@ -43,8 +44,9 @@ pub(crate) struct View {
 pub(crate) struct Orders {
     /// To be proposed, as one entry.
     pub commands: Vec<Command>,
-    /// Primaries that should remove a copy, for it is not wanted any more.
-    pub shrinks: Vec<(Member, PartitionId, Member)>,
+    /// Primaries that should remove a copy, for it is not wanted any more, if the row is still the
+    /// one that was seen.
+    pub shrinks: Vec<(Member, At, Member)>,
 }
 
 #[derive(Clone, Debug)]
@@ -79,14 +81,19 @@ impl Controller {
         for (partition, row) in table.rows() {
             let Some(at) = table.at(partition) else { continue };
             let is_late = self.is_late(now, partition, row);
-            let member = choose_primary(partition, row, table, view, &is_able)
-                .or_else(|| row.primary().filter(|_| is_late));
+            let late = row.primary().filter(|primary| is_late && is_able(*primary));
+            let member = choose_primary(partition, row, table, view, &is_able).or(late);
             if let Some(member) = member {
                 is_well = false;
                 orders.commands.push(command(at, RowChange::Promote(member)));
             }
         }
-        if !is_well || table.nodes().values().any(|node| node.status != Status::Up) {
+        // Whoever has been away for so long is not waited for any more.
+        let is_awaited = |(directory, node): (&DirectoryId, &Node)| {
+            let member = Member { directory: *directory, generation: node.generation };
+            node.status == Status::Down && !self.is_gone(now, member)
+        };
+        if !is_well || table.nodes().iter().any(is_awaited) {
             self.unwell_at = now;
         }
         // One thing after another: what is planned now may be another thing then.
@@ -131,7 +138,8 @@ impl Controller {
                 }
                 Status::Down => {
                     let since = *self.heard_since.entry(member).or_insert(now);
-                    if now.saturating_since(since) >= self.delays.readmit_after {
+                    let is_due = now.saturating_since(since) >= self.delays.readmit_after;
+                    if is_due && !table.has_other_of_name(*directory, &node.name) {
                         orders.commands.push(Command::Readmit(member));
                     }
                 }
@@ -154,15 +162,18 @@ impl Controller {
         down
     }
 
+    /// Whether it has been away for so long that its copies are made anew elsewhere.
+    fn is_gone(&self, now: Instant, member: Member) -> bool {
+        let since = self.down_since.get(&member);
+        since.is_some_and(|since| now.saturating_since(*since) >= self.delays.protect_after)
+    }
+
     fn plan(&self, now: Instant, table: &PartitionTable, orders: &mut Orders) {
-        let has_passed = |since: Instant, wait: Duration| now.saturating_since(since) >= wait;
-        let is_gone = |member: Member| {
-            let since = self.down_since.get(&member);
-            since.is_some_and(|since| has_passed(*since, self.delays.protect_after))
-        };
+        let is_gone = |member: Member| self.is_gone(now, member);
+        let well_for = now.saturating_since(self.unwell_at);
         let pace = Pace {
             moves_per_node_max: self.delays.moves_per_node_max,
-            may_balance: has_passed(self.unwell_at, self.delays.balance_after),
+            may_balance: well_for >= self.delays.balance_after,
         };
         for step in plan(table, &is_gone, pace) {
             let (partition, change) = match step {
@@ -172,7 +183,8 @@ impl Controller {
                 Step::HandOver(partition, next) => (partition, RowChange::Arm { next }),
                 Step::Shrink(partition, remove) => {
                     let primary = table.row(partition).and_then(Row::primary);
-                    orders.shrinks.extend(primary.map(|primary| (primary, partition, remove)));
+                    let named = primary.zip(table.at(partition));
+                    orders.shrinks.extend(named.map(|(primary, at)| (primary, at, remove)));
                     continue;
                 }
             };
@@ -224,17 +236,27 @@ fn choose_primary(
     if !holders().all(|holder| table.is_dead(holder)) {
         return None; // it is waited for
     }
-    // Whom the last primary removed without knowing it has all that was acknowledged.
+    // Whom the last primary removed without knowing it has all that was acknowledged. Others that
+    // are leaving have not: so it takes all of them to know which.
     let leaving = || row.leaving().into_iter().flat_map(Members::iter);
-    let best = leaving().filter(|holder| is_able(*holder)).max_by_key(|it| (held(*it), *it));
-    if best.is_some() || !leaving().all(|holder| table.is_dead(holder)) {
-        return best;
+    let living: Vec<Member> = leaving().filter(|holder| !table.is_dead(*holder)).collect();
+    if !living.is_empty() {
+        return most(&living, view, &held).filter(|best| is_able(*best));
     }
-    let up = table
-        .nodes()
-        .iter()
-        .map(|(directory, node)| Member { directory: *directory, generation: node.generation });
-    let up: Vec<Member> = up.filter(|member| is_able(*member)).collect();
-    let have_reported = up.iter().all(|member| view.reports.contains_key(member));
-    up.into_iter().filter(|_| have_reported).max_by_key(|member| (held(*member), *member))
+    let member = |(directory, node): (&DirectoryId, &Node)| {
+        let member = Member { directory: *directory, generation: node.generation };
+        (node.holds_data() && is_able(member)).then_some(member)
+    };
+    let up: Vec<Member> = table.nodes().iter().filter_map(member).collect();
+    most(&up, view, &held)
+}
+
+/// Who holds most, once all have said what they hold.
+fn most(members: &[Member], view: &View, held: &dyn Fn(Member) -> Position) -> Option<Member> {
+    // What was heard of it before it fell silent may be less than it holds.
+    let is_known =
+        |member: &Member| view.reports.contains_key(member) && !view.suspected.contains(member);
+    let have_reported = members.iter().all(is_known);
+    let most = members.iter().copied().max_by_key(|member| (held(*member), *member));
+    most.filter(|_| have_reported)
 }

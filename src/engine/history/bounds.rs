@@ -3,6 +3,7 @@
 
 use super::HistoryOf;
 use super::fault::Fault;
+#[cfg(test)]
 use super::models::bank::Bank;
 use super::models::counter::{Counter, Input};
 
@@ -67,6 +68,7 @@ impl Sums {
 ///
 /// # Errors
 /// The first answer whose balances do not add up.
+#[cfg(test)]
 pub(crate) fn banks(bank: &Bank, history: &HistoryOf<Bank>) -> Result<(), Fault> {
     for (number, operation) in history.operations.iter().enumerate() {
         let sum = operation.output().map(|output| output.balances.iter().sum::<u64>());

@@ -181,6 +181,9 @@ impl Steps<'_> {
     /// Begins what is missing, and ends what is not wanted any more. Returns whether there was
     /// anything: a row takes one step at a time.
     fn bring_up(&mut self, partition: PartitionId, row: &Row, target: &[usize]) -> bool {
+        if row.is_armed() {
+            return true; // one thing after another
+        }
         for member in row.catching_up.iter() {
             let seat = self.seat_of(member);
             if seat.is_none_or(|seat| !target.contains(&seat)) {

@@ -27,6 +27,18 @@ pub(crate) struct Timing {
     pub join_patience: Duration,
     /// How long a copy must have kept up before it counts.
     pub rejoin_after: Duration,
+    /// Records that may wait for their commit.
+    pub window_max: usize,
+}
+
+/// What the table says of another node.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    Up,
+    /// It has no duties, and may live.
+    Down,
+    /// Its memory is gone.
+    Dead,
 }
 
 /// What a copy wants done.
@@ -120,9 +132,26 @@ impl<R: Clone> Copy<R> {
         reign.map(|reign| reign.epoch)
     }
 
-    /// Whose leases an answer needs.
-    pub(crate) fn ack_set(&self) -> Option<Members> {
-        self.reign.as_ref().filter(|reign| !reign.is_superseded).map(Reign::ack_set)
+    /// Whose leases an answer needs: of all that may be named the next primary.
+    pub(crate) fn lease_set(&self) -> Option<Members> {
+        self.reign.as_ref().filter(|reign| !reign.is_superseded).map(Reign::lease_set)
+    }
+
+    /// Whether another handler may run: not while too much waits for its commit.
+    pub(crate) fn has_room(&self) -> bool {
+        self.log.unfolded_len() < self.timing.window_max
+    }
+
+    /// This node stood still: that it has heard nothing of others says nothing about them.
+    pub(crate) fn stood_still(&mut self, now: Instant) {
+        if let Some(reign) = &mut self.reign {
+            reign.stood_still(now);
+        }
+    }
+
+    /// Names the row as its primary knows it.
+    pub(crate) fn at(&self) -> Option<At> {
+        self.reign.as_ref().filter(|reign| reign.may_serve()).map(|reign| reign.at)
     }
 
     /// Who holds everything that this primary has answered, as far as it knows itself.
@@ -200,20 +229,22 @@ impl<R: Clone> Copy<R> {
     /// Does what is due.
     pub(crate) fn drive<S>(
         &mut self,
-        is_up: &dyn Fn(Member) -> bool,
+        standing: &dyn Fn(Member) -> Standing,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
     ) {
         self.send_token(now, effects);
         let Some(reign) = &mut self.reign else { return };
-        if reign.commit(self.log.last()) {
+        let has_moved = reign.commit(self.log.last());
+        if has_moved {
             let committed = reign.committed;
             effects.push(Effect::Fold(self.log.fold(committed)));
             effects.push(Effect::Committed(committed));
             self.log.trim(self.kept_max);
         }
-        reign.drive(&self.log, is_up, &self.timing, now, effects);
-        if let Some(to) = reign.hands_over(self.log.last()) {
+        reign.drive(&self.log, standing, &self.timing, now, effects);
+        // What has just been committed is answered first.
+        if let Some(to) = reign.hands_over(self.log.last()).filter(|_| !has_moved) {
             let (epoch, last, sent_at) = (reign.epoch, self.log.last(), Instant::default());
             // From here on nothing of this epoch is served again.
             self.token = Some(Token { to, epoch, last, sent_at });
@@ -245,10 +276,10 @@ impl<R: Clone> Copy<R> {
         }
     }
 
-    /// The copy, as a message. `copy` is what is folded.
-    pub(crate) fn snapshot<S>(&self, copy: S) -> Message<R, S> {
-        let (epoch, starts) = (self.joined, self.log.starts().to_vec());
-        Message::Snapshot { epoch, at: self.log.folded(), starts, copy }
+    /// The copy, as a message, while it is a primary's. `copy` is what is folded.
+    pub(crate) fn snapshot<S>(&self, copy: S) -> Option<Message<R, S>> {
+        let (epoch, starts) = (self.reign.as_ref()?.epoch, self.log.starts().to_vec());
+        Some(Message::Snapshot { epoch, at: self.log.folded(), starts, copy })
     }
 
     fn end_reign<S>(&mut self, effects: &mut Vec<Effect<R, S>>) {

@@ -58,6 +58,16 @@ impl<R: Clone> Log<R> {
         self.entries.back().map_or(self.base, |entry| entry.position)
     }
 
+    /// How many records are not in the copy yet.
+    pub(crate) fn unfolded_len(&self) -> usize {
+        self.len_after(self.folded)
+    }
+
+    /// How many of the records here come after `position`.
+    pub(crate) fn len_after(&self, position: Position) -> usize {
+        self.entries.len() - self.entries.partition_point(|entry| entry.position <= position)
+    }
+
     pub(crate) fn starts(&self) -> &[Start] {
         &self.starts
     }
@@ -71,7 +81,8 @@ impl<R: Clone> Log<R> {
     pub(crate) fn begin(&mut self, epoch: Epoch) {
         let start = Start { epoch, after: self.last() };
         // It may have joined epochs that began after what it holds: these are no part of its past.
-        self.starts.retain(|known| known.after <= start.after);
+        // Those that began where this one does have left nothing.
+        self.starts.retain(|known| known.after < start.after);
         debug_assert!(self.starts.last().is_none_or(|last| last.epoch < epoch));
         self.starts.push(start);
         if self.starts.len() > STARTS_MAX {

@@ -11,8 +11,6 @@ pub(crate) mod primary;
 mod reign;
 
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use copy::{Copy, Effect, Timing};
-#[cfg(any(test, feature = "simulation"))]
-pub(crate) use log::Entry;
+pub(crate) use copy::{Copy, Effect, Standing, Timing};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use message::Message;

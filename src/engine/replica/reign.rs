@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use super::log::Log;
 use super::message::Message;
-use super::{Effect, Timing};
+use super::{Effect, Standing, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
@@ -19,6 +19,12 @@ use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChang
 
 /// Records in one message.
 const ENTRIES_MAX: usize = 64;
+
+/// A copy that lags by no more is waited for: then it cannot fall behind any more.
+const NEAR: usize = ENTRIES_MAX;
+
+/// How often the time doubles for which a copy that did not keep up is not waited for again.
+const DOUBLINGS_MAX: u32 = 6;
 
 /// What the primary knows of another copy.
 #[derive(Clone, Debug)]
@@ -34,8 +40,13 @@ struct Peer {
     sent_at: Option<Instant>,
     /// Since when it has acked nothing more of what it was sent.
     waits_since: Option<Instant>,
-    /// Since when it has lagged by nothing.
-    level_since: Option<Instant>,
+    /// Since when it has acked nothing more, though there is more.
+    stuck_since: Option<Instant>,
+    /// A copy that is brought up to date and is near: since when commits wait for it.
+    awaited_since: Option<Instant>,
+    /// How often it then did not keep up, and until when it is not waited for again.
+    failures: u32,
+    not_before: Instant,
 }
 
 /// A change of the row that was proposed, and has not been decided as far as is known here.
@@ -52,7 +63,7 @@ pub(super) struct Reign {
     pub(super) epoch: Epoch,
     /// The row of this epoch as it was last seen.
     row: Row,
-    at: At,
+    pub(super) at: At,
     peers: BTreeMap<Member, Peer>,
     proposal: Option<Proposal>,
     pub(super) committed: Position,
@@ -146,7 +157,10 @@ impl Reign {
                 heard_at: now,
                 sent_at: None,
                 waits_since: None,
-                level_since: None,
+                stuck_since: None,
+                awaited_since: None,
+                failures: 0,
+                not_before: now,
             });
         }
     }
@@ -161,8 +175,16 @@ impl Reign {
         self.members().collect()
     }
 
-    /// Whose acks a commit waits for, this copy's own apart.
-    pub(super) fn ack_set(&self) -> Members {
+    /// This node stood still.
+    pub(super) fn stood_still(&mut self, now: Instant) {
+        for peer in self.peers.values_mut() {
+            (peer.heard_at, peer.stuck_since) = (now, None);
+        }
+    }
+
+    /// Who may be named the next primary, this copy apart: the in-sync set, and whom a proposal
+    /// that is not decided adds.
+    pub(super) fn lease_set(&self) -> Members {
         let proposed = self.proposal.as_ref().map(|proposal| &proposal.change);
         let added = match proposed {
             Some(RowChange::Grow { add, .. }) if !is_broken(Breakage::PendingIgnored) => Some(*add),
@@ -176,6 +198,12 @@ impl Reign {
         };
         let counts = |member: &Member| *member != self.me && Some(*member) != dropped;
         self.members().chain(added).filter(counts).collect()
+    }
+
+    /// Whose acks a commit waits for, this copy's own apart.
+    fn ack_set(&self) -> Members {
+        let awaited = self.peers.iter().filter(|(_, peer)| peer.awaited_since.is_some());
+        self.lease_set().iter().chain(awaited.map(|(member, _)| *member)).collect()
     }
 
     /// Takes in what a copy says.
@@ -227,7 +255,7 @@ impl Reign {
     pub(super) fn drive<R: Clone, S>(
         &mut self,
         log: &Log<R>,
-        is_up: &dyn Fn(Member) -> bool,
+        standing: &dyn Fn(Member) -> Standing,
         timing: &Timing,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
@@ -238,14 +266,16 @@ impl Reign {
         let (epoch, committed) = (self.epoch, self.committed);
         for (member, peer) in &mut self.peers {
             peer.send(*member, epoch, committed, log, timing, now, effects);
+            let is_catching_up = self.row.catching_up.contains(*member);
+            peer.await_if_near(is_catching_up, log, timing, now);
         }
-        self.propose(log, is_up, timing, now, effects);
+        self.propose(log, standing, timing, now, effects);
     }
 
     fn propose<R, S>(
         &mut self,
         log: &Log<R>,
-        is_up: &dyn Fn(Member) -> bool,
+        standing: &dyn Fn(Member) -> Standing,
         timing: &Timing,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
@@ -262,7 +292,11 @@ impl Reign {
         let change = match known {
             // Who has joined may have died since, and while nobody is active nothing depends on
             // which of the two is taken.
-            Some(RowChange::Activate { .. }) | None => self.wish(log, is_up, timing, now),
+            Some(RowChange::Activate { .. }) | None => self.wish(log, standing, timing, now),
+            // The table, which is this far, never takes it: the dead stay dead.
+            Some(RowChange::Grow { add, .. }) if standing(add) == Standing::Dead => {
+                self.wish(log, standing, timing, now)
+            }
             known => known,
         };
         self.proposal = change.map(|change| Proposal { at: self.at, change, sent_at: now });
@@ -275,11 +309,12 @@ impl Reign {
     fn wish<R: Clone>(
         &mut self,
         log: &Log<R>,
-        is_up: &dyn Fn(Member) -> bool,
+        standing: &dyn Fn(Member) -> Standing,
         timing: &Timing,
         now: Instant,
     ) -> Option<RowChange> {
         let by = self.me;
+        let is_up = |member: Member| standing(member) == Standing::Up;
         match &self.row.reign {
             _ if self.is_taking_over => Some(RowChange::TakeOver { by }),
             RowReign::Unborn => None,
@@ -305,8 +340,7 @@ impl Reign {
             RowReign::Active { in_sync, .. } => {
                 let silent = |member: &Member| {
                     let peer = self.peers.get(member)?;
-                    let silent_for = now.saturating_since(peer.heard_at);
-                    (silent_for >= timing.replica_timeout).then_some(silent_for)
+                    peer.is_failing(timing, now).then(|| now.saturating_since(peer.heard_at))
                 };
                 let others = in_sync.iter().filter(|member| *member != by);
                 let most = others.filter_map(|member| Some((silent(&member)?, member))).max();
@@ -314,15 +348,16 @@ impl Reign {
                     return Some(RowChange::Shrink { by, remove });
                 }
                 // From the proposal on each commit waits for it, too: so it must hold all before.
-                let is_level = |member: &Member| {
-                    let holds_all = |peer: &&Peer| {
-                        let has_all = peer.acked >= self.committed;
-                        peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
-                    };
-                    let since = self.peers.get(member).filter(holds_all)?.level_since?;
-                    (now.saturating_since(since) >= timing.rejoin_after).then_some(())
+                let keeps_up = |member: &Member| {
+                    let Some(peer) = self.peers.get(member) else { return false };
+                    let waits = |since| now.saturating_since(since) >= timing.rejoin_after;
+                    let has_all =
+                        peer.awaited_since.is_some_and(waits) && peer.acked >= self.committed;
+                    peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
                 };
-                let add = self.row.catching_up.iter().find(|member| is_level(member).is_some())?;
+                let is_wanted = |member: &Member| standing(*member) != Standing::Dead;
+                let mut catching_up = self.row.catching_up.iter().filter(is_wanted);
+                let add = catching_up.find(keeps_up)?;
                 Some(RowChange::Grow { by, add })
             }
         }
@@ -332,9 +367,40 @@ impl Reign {
 impl Peer {
     fn holds(&mut self, last: Position) {
         if last > self.acked {
-            (self.acked, self.waits_since) = (last, None);
+            (self.acked, self.waits_since, self.stuck_since) = (last, None, None);
         }
         self.sent = self.sent.max(self.acked);
+    }
+
+    /// Whether it is not heard, or heard and does not take in what it is sent.
+    fn is_failing(&self, timing: &Timing, now: Instant) -> bool {
+        let lasts = |since: Instant, most: Duration| now.saturating_since(since) >= most;
+        let is_stuck = |since| lasts(since, timing.replica_timeout * 2);
+        lasts(self.heard_at, timing.replica_timeout) || self.stuck_since.is_some_and(is_stuck)
+    }
+
+    /// Has commits wait for a copy that is nearly up to date, as long as it keeps up.
+    fn await_if_near<R: Clone>(
+        &mut self,
+        is_catching_up: bool,
+        log: &Log<R>,
+        timing: &Timing,
+        now: Instant,
+    ) {
+        if !is_catching_up || !self.has_joined || self.needs_copy {
+            self.awaited_since = None;
+            return;
+        }
+        if self.awaited_since.is_some() && self.is_failing(timing, now) {
+            let patience = timing.replica_timeout * (1 << self.failures.min(DOUBLINGS_MAX));
+            self.awaited_since = None;
+            self.failures += 1;
+            self.not_before = now + patience;
+        }
+        let is_near = log.tail(self.acked, 0).is_some() && log.len_after(self.acked) <= NEAR;
+        if is_near && now >= self.not_before && !self.is_failing(timing, now) {
+            self.awaited_since.get_or_insert(now);
+        }
     }
 
     #[allow(clippy::too_many_arguments)] // what one message is made of
@@ -359,10 +425,10 @@ impl Peer {
             }
             return;
         }
-        if self.acked >= log.last() {
-            self.level_since.get_or_insert(now);
-        } else if now.saturating_since(self.heard_at) >= timing.send_again_after {
-            self.level_since = None; // it has not kept up
+        if self.acked < log.last() {
+            self.stuck_since.get_or_insert(now);
+        } else {
+            self.stuck_since = None;
         }
         if self.needs_copy || log.tail(self.sent, 1).is_none() {
             self.needs_copy = true;

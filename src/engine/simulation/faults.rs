@@ -32,6 +32,9 @@ pub(super) enum Fault {
     Isolate,
     CutOne,
     CutOneWay,
+    /// A node hears nobody, or nobody hears it.
+    Deaf,
+    Mute,
     Split,
     Ring,
     Clog,
@@ -108,8 +111,8 @@ impl Simulation {
 
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
-            Clog, Crash, CutOne, CutOneWay, Declare, Drain, HealNetwork, Isolate, Pause, Restart,
-            Ring, Split,
+            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Mute,
+            Pause, Restart, Ring, Split,
         };
         let plan = &self.plan;
         let kinds: [(u64, &[Fault]); 5] = [
@@ -119,7 +122,7 @@ impl Simulation {
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
                 plan.cut_percent,
-                &[CutOne, CutOneWay, CutOneWay, Split, Ring, Clog, HealNetwork, HealNetwork],
+                &[CutOne, CutOneWay, Deaf, Mute, Split, Ring, Clog, HealNetwork, HealNetwork],
             ),
         ];
         let from = self.random.between(0, 4) as usize;
@@ -176,6 +179,14 @@ impl Simulation {
             Fault::CutOneWay => {
                 self.network.cuts.insert((node, other));
                 "cut one way"
+            }
+            Fault::Deaf => {
+                self.network.cuts.extend((0..all).map(|other| (other, node)));
+                "deaf"
+            }
+            Fault::Mute => {
+                self.network.cuts.extend((0..all).map(|other| (node, other)));
+                "mute"
             }
             Fault::Split => {
                 let side: Vec<bool> = (0..all).map(|_| self.random.percent(50)).collect();

@@ -13,7 +13,7 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::{Controller, View};
 use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Effect, Message};
+use crate::engine::replica::{Copy, Effect, Message, Standing};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, RowChange, Status,
     TableVersion,
@@ -34,6 +34,15 @@ enum Process {
     Crashed,
 }
 
+/// Another node's leave to answer.
+#[derive(Clone, Copy, Default)]
+struct Lease {
+    /// Until when, and by which table; this node knows that one, too.
+    held: (Instant, TableVersion),
+    /// The newest, by a table that this node may not know yet.
+    newest: (Instant, TableVersion),
+}
+
 pub(super) struct Node {
     index: usize,
     generation: u64,
@@ -44,9 +53,9 @@ pub(super) struct Node {
     pub(super) table: PartitionTable,
     parts: Vec<Part>,
     heard_at: BTreeMap<Member, Instant>,
-    /// By node: until when it lets this one answer, and by which table.
-    leases: BTreeMap<Member, (Instant, TableVersion)>,
-    reports: BTreeMap<Member, BTreeMap<PartitionId, Position>>,
+    leases: BTreeMap<Member, Lease>,
+    /// What others hold, and when they were asked.
+    reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
     controller: Option<Controller>,
     ticked_at: Instant,
     ticks: u64,
@@ -151,6 +160,13 @@ impl Node {
         if self.table.merge(delta).is_err() || self.table.version() == before {
             return;
         }
+        let table = &self.table;
+        self.leases.retain(|member, _| table.status(*member).is_some());
+        self.heard_at.retain(|member, _| table.status(*member).is_some());
+        self.reports.retain(|member, _| table.status(*member).is_some());
+        for lease in self.leases.values_mut() {
+            lease.count(self.table.version());
+        }
         for partition in 0..self.parts.len() {
             self.see_row(now, PartitionId(partition as u16), out);
         }
@@ -198,6 +214,7 @@ impl Node {
                 self.leases.clear();
             }
             self.heard_at.values_mut().for_each(|at| *at = now);
+            self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
         }
         self.ticked_at = now;
     }
@@ -212,13 +229,14 @@ impl Node {
                 view.suspected.insert(member);
             }
         }
-        view.reports = self.reports.clone();
+        view.reports =
+            self.reports.iter().map(|(member, (_, report))| (*member, report.clone())).collect();
         view.reports.insert(self.member(), self.report());
         let orders = controller.decide(now, &self.table, &view);
         out.proposals.extend(orders.commands);
-        for (primary, partition, remove) in orders.shrinks {
+        for (primary, at, remove) in orders.shrinks {
             let to = Endpoint::Node(primary.directory.0 as usize);
-            out.parcels.push((to, Parcel::Shrink { partition, remove }));
+            out.parcels.push((to, Parcel::Shrink { at, remove }));
         }
         self.controller = Some(controller);
     }
@@ -242,7 +260,6 @@ impl Node {
                 }
             }
             Parcel::Beat { from, sent_at, version } => {
-                self.heard_at.insert(from, now);
                 self.grant(now, from);
                 let (granter, report) = (self.member(), self.report());
                 let known = self.table.version();
@@ -256,18 +273,19 @@ impl Node {
             }
             Parcel::BeatAnswer { from, asked_at, version, report } => {
                 self.heard_at.insert(from, now);
-                self.reports.retain(|member, _| member.directory != from.directory);
-                self.reports.insert(from, report);
+                if self.reports.get(&from).is_none_or(|(known_at, _)| *known_at < asked_at) {
+                    self.reports.insert(from, (asked_at, report));
+                }
                 let known = self.table.version();
+                let lease = self.leases.entry(from).or_default();
+                lease.newest = lease.newest.max((asked_at + self.plan.lease, version));
+                lease.count(known);
                 if version > known {
                     let to = Endpoint::Node(from.directory.0 as usize);
                     out.parcels.push((to, Parcel::Pull(known)));
-                } else {
-                    let lease = self.leases.entry(from).or_insert((now, version));
-                    *lease = (*lease).max((asked_at + self.plan.lease, version));
-                    for partition in 0..self.parts.len() {
-                        self.release(now, PartitionId(partition as u16), out);
-                    }
+                }
+                for partition in 0..self.parts.len() {
+                    self.release(now, PartitionId(partition as u16), out);
                 }
             }
             Parcel::Pull(version) => {
@@ -276,9 +294,9 @@ impl Node {
                 }
             }
             Parcel::Delta(delta) => self.learn(now, &delta, out),
-            Parcel::Shrink { partition, remove } => {
-                let part = &self.parts[usize::from(partition.0)];
-                if let (true, Some(at)) = (part.copy.serves().is_some(), self.table.at(partition)) {
+            Parcel::Shrink { at, remove } => {
+                let part = &self.parts[usize::from(at.partition.0)];
+                if part.copy.at() == Some(at) {
                     let change = RowChange::Shrink { by: self.member(), remove };
                     out.proposals.push(Command::Row { at, change });
                 }
@@ -340,8 +358,12 @@ impl Node {
     fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let mut effects = Vec::new();
         let table = &self.table;
-        let is_up = |member: Member| table.status(member) == Some(Status::Up);
-        self.parts[usize::from(partition.0)].copy.drive(&is_up, now, &mut effects);
+        let standing = |member: Member| match table.status(member) {
+            Some(Status::Up) => Standing::Up,
+            _ if table.is_dead(member) => Standing::Dead,
+            _ => Standing::Down,
+        };
+        self.parts[usize::from(partition.0)].copy.drive(&standing, now, &mut effects);
         self.perform(partition, effects, out);
         self.release(now, partition, out);
     }
@@ -362,6 +384,7 @@ impl Node {
                 }
                 Effect::SendCopy { to } => {
                     let message = part.copy.snapshot(part.folded.clone());
+                    let message = message.expect("it is a primary's until it says otherwise");
                     let node = Endpoint::Node(to.directory.0 as usize);
                     out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
                 }
@@ -401,14 +424,23 @@ impl Node {
             return true;
         }
         let copy = &self.parts[usize::from(partition.0)].copy;
-        let (Some(row), Some(ack_set)) = (self.table.row(partition), copy.ack_set()) else {
+        let (Some(row), Some(lease_set)) = (self.table.row(partition), copy.lease_set()) else {
             return false;
         };
         let is_row_own = row.primary() == Some(self.member()) && Some(row.epoch) == copy.reigns();
         let lets = |member: Member| {
-            let lease = self.leases.get(&member);
-            lease.is_some_and(|(until, version)| *until > now && *version >= row.changed_at)
+            let held = self.leases.get(&member).map(|lease| lease.held);
+            held.is_some_and(|(until, version)| until > now && version >= row.changed_at)
         };
-        is_row_own && ack_set.iter().all(lets)
+        is_row_own && lease_set.iter().all(lets)
+    }
+}
+
+impl Lease {
+    /// Counts the newest, if that table is known.
+    fn count(&mut self, known: TableVersion) {
+        if self.newest.1 <= known {
+            self.held = self.held.max(self.newest);
+        }
     }
 }

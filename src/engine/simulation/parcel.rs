@@ -6,7 +6,7 @@ use super::object::{Input, Key, Output, Record, State};
 use crate::engine::id::{PartitionId, Position, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::Message;
-use crate::engine::table::{Command, Delta, Member, TableVersion};
+use crate::engine::table::{At, Command, Delta, Member, TableVersion};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Endpoint {
@@ -72,7 +72,7 @@ pub(super) enum Parcel {
     Propose(Vec<Command>),
     /// A copy that is not wanted any more.
     Shrink {
-        partition: PartitionId,
+        at: At,
         remove: Member,
     },
     Ask {

@@ -19,6 +19,9 @@ const LIMITS: SessionLimits = SessionLimits {
     sessions_max: 100,
 };
 
+/// Answers that wait at once.
+const HELD_MAX: usize = 1000;
+
 /// An answer that waits for what it depends on.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -66,6 +69,9 @@ impl Part {
         number: u64,
         ask: Ask,
     ) -> Option<Reply> {
+        if !self.copy.has_room() || self.held.len() >= HELD_MAX {
+            return Some(Reply::Refused);
+        }
         self.go_live(epoch);
         let request = RequestId { session: SessionId(client as u128), number };
         let answered = match ask {

@@ -51,6 +51,7 @@ impl Plan {
             propose_again_after: random.millis(100, 400),
             join_patience: random.millis(400, 2000),
             rejoin_after: random.millis(0, 400),
+            window_max: random.pick(&[2, 16, 1000]) as usize,
         };
         let delays = Delays {
             readmit_after: random.millis(100, 500),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::PartitionTable;
-use super::member::{DirectoryId, Node, TableVersion};
+use super::member::{DirectoryId, Generation, Node, TableVersion};
 use super::row::Row;
 use crate::engine::id::PartitionId;
 
@@ -14,10 +14,18 @@ pub(crate) struct Delta {
     pub from: TableVersion,
     /// The version that comes of it.
     pub to: TableVersion,
-    /// All nodes and when they last changed, if any has: they are few, and change rarely.
-    pub nodes: Option<(TableVersion, BTreeMap<DirectoryId, Node>)>,
+    /// All nodes, if any has changed: they are few, and change rarely.
+    pub nodes: Option<Nodes>,
     /// The rows that have changed, ascending.
     pub rows: Vec<(PartitionId, Row)>,
+}
+
+/// All nodes, and when they last changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nodes {
+    changed_at: TableVersion,
+    nodes: BTreeMap<DirectoryId, Node>,
+    forgotten: BTreeMap<DirectoryId, Generation>,
 }
 
 /// A delta that begins after what is there.
@@ -34,8 +42,11 @@ impl PartitionTable {
         Delta {
             from,
             to: self.version,
-            nodes: (self.nodes_changed_at > from)
-                .then(|| (self.nodes_changed_at, self.nodes.clone())),
+            nodes: (self.nodes_changed_at > from).then(|| Nodes {
+                changed_at: self.nodes_changed_at,
+                nodes: self.nodes.clone(),
+                forgotten: self.forgotten.clone(),
+            }),
             rows: self.rows().filter(changed).map(|(id, row)| (id, row.clone())).collect(),
         }
     }
@@ -51,8 +62,9 @@ impl PartitionTable {
         if delta.to <= self.version {
             return Ok(());
         }
-        if let Some((changed_at, nodes)) = &delta.nodes {
+        if let Some(Nodes { changed_at, nodes, forgotten }) = &delta.nodes {
             self.nodes.clone_from(nodes);
+            self.forgotten.clone_from(forgotten);
             self.nodes_changed_at = *changed_at;
         }
         for (partition, row) in &delta.rows {

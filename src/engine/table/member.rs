@@ -68,6 +68,13 @@ pub(crate) struct Node {
     pub is_draining: bool,
 }
 
+impl Node {
+    /// Whether it may hold copies at all.
+    pub(crate) fn holds_data(&self) -> bool {
+        self.role == Role::Data && self.weight > 0
+    }
+}
+
 /// A few members, ascending: a set.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Members(Vec<Member>);

@@ -22,7 +22,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::breakage::{Breakage, is_broken};
-use crate::engine::id::{Epoch, PartitionId};
+use crate::engine::id::{Epoch, NodeId, PartitionId};
 
 pub(crate) use command::{At, Command, Join, Refusal, RowChange};
 pub(crate) use delta::Delta;
@@ -43,6 +43,8 @@ pub(crate) struct PartitionTable {
     /// Copies of each partition, the primary's included.
     copies: usize,
     nodes: BTreeMap<DirectoryId, Node>,
+    /// The last generations of nodes that are no longer among these.
+    forgotten: BTreeMap<DirectoryId, Generation>,
     /// When the nodes last changed.
     nodes_changed_at: TableVersion,
     /// By partition.
@@ -70,6 +72,7 @@ impl PartitionTable {
             version: TableVersion(0),
             copies,
             nodes: BTreeMap::new(),
+            forgotten: BTreeMap::new(),
             nodes_changed_at: TableVersion(0),
             rows: vec![Row::default(); usize::from(partitions)],
         }
@@ -111,9 +114,9 @@ impl PartitionTable {
     pub(crate) fn is_dead(&self, member: Member) -> bool {
         match self.nodes.get(&member.directory) {
             Some(node) if node.generation == member.generation => node.status == Status::Dead,
-            // A later life was seen. (An earlier one cannot have been forgotten: a row names it.)
+            // A later life was seen.
             Some(node) => node.generation > member.generation,
-            None => false,
+            None => self.forgotten.get(&member.directory) >= Some(&member.generation),
         }
     }
 
@@ -178,15 +181,21 @@ impl PartitionTable {
         }
     }
 
+    /// Whether another node of this name is up.
+    pub(crate) fn has_other_of_name(&self, directory: DirectoryId, name: &NodeId) -> bool {
+        let is_it = |(other, node): (&DirectoryId, &Node)| {
+            *other != directory && node.name == *name && node.status == Status::Up
+        };
+        self.nodes.iter().any(is_it)
+    }
+
     fn join(&mut self, join: &Join) -> Result<(), Refusal> {
         let Join { member, name, role, zone, weight } = join;
-        let has_name = |(directory, node): (&DirectoryId, &Node)| {
-            *directory != member.directory && node.name == *name && node.status == Status::Up
-        };
-        if self.nodes.iter().any(has_name) {
+        if self.has_other_of_name(member.directory, name) {
             return Err(Refusal::NameTaken);
         }
-        let last = self.nodes.get(&member.directory).map(|node| node.generation);
+        let known = self.nodes.get(&member.directory).map(|node| node.generation);
+        let last = known.or_else(|| self.forgotten.get(&member.directory).copied());
         if let Some(last) = last.filter(|last| *last >= member.generation) {
             return Err(Refusal::OldGeneration { last });
         }
@@ -200,16 +209,14 @@ impl PartitionTable {
             is_draining: false,
         };
         self.nodes.insert(member.directory, node);
+        self.forgotten.remove(&member.directory);
         Ok(())
     }
 
     fn set_status(&mut self, member: Member, from: Status, to: Status) -> Result<(), Refusal> {
         if to == Status::Up {
             let name = self.node_mut(member)?.name.clone();
-            let has_name = |(directory, node): (&DirectoryId, &Node)| {
-                *directory != member.directory && node.name == name && node.status == Status::Up
-            };
-            if self.nodes.iter().any(has_name) {
+            if self.has_other_of_name(member.directory, &name) {
                 return Err(Refusal::NameTaken);
             }
         }
@@ -234,6 +241,8 @@ impl PartitionTable {
             return Err(Refusal::StillNamed);
         }
         self.nodes.remove(&directory);
+        // A command of that life may still be on its way.
+        self.forgotten.insert(directory, member.generation);
         Ok(())
     }
 
@@ -266,6 +275,9 @@ impl PartitionTable {
         match change {
             RowChange::Promote(member) => self.promote(&mut row, *member)?,
             RowChange::Activate { by, joined } => self.activate(&mut row, *by, joined)?,
+            RowChange::CatchUp(_) | RowChange::GiveUp(_) if row.is_armed() => {
+                return Err(Refusal::Armed);
+            }
             RowChange::CatchUp(member) => self.catch_up(&mut row, *member)?,
             RowChange::GiveUp(member) => {
                 if !row.catching_up.remove(*member) {
@@ -283,7 +295,7 @@ impl PartitionTable {
 
     fn promote(&self, row: &mut Row, member: Member) -> Result<(), Refusal> {
         self.expect_able(member)?;
-        let is_armed = matches!(row.reign, Reign::Active { next: Some(_), .. });
+        let is_armed = row.is_armed();
         let mut candidates = row.holders().cloned().unwrap_or_default();
         let mut leaving = row.leaving().cloned().unwrap_or_default();
         if is_broken(Breakage::NoCandidates) && candidates.contains(member) {

@@ -57,6 +57,11 @@ impl Row {
         }
     }
 
+    /// Whether a hand-over is under way: then nothing else changes but by a promotion.
+    pub(crate) fn is_armed(&self) -> bool {
+        matches!(self.reign, Reign::Active { next: Some(_), .. })
+    }
+
     /// Who may have acknowledged writes: the in-sync set, or the candidates.
     pub(crate) fn holders(&self) -> Option<&Members> {
         match &self.reign {
