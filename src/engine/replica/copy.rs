@@ -184,7 +184,8 @@ impl<R: Clone> Copy<R> {
         if row.primary() == Some(self.me) && row.epoch > self.joined {
             self.joined = row.epoch;
             self.log.begin(row.epoch);
-            self.reign = Some(Reign::new(self.me, at, row, now, may_activate_at));
+            let inherited = self.log.last();
+            self.reign = Some(Reign::new(self.me, at, row, inherited, now, may_activate_at));
         }
     }
 
@@ -272,7 +273,7 @@ impl<R: Clone> Copy<R> {
         if is_ready && self.reign.is_none() {
             self.joined = epoch.next();
             self.log.begin(self.joined);
-            self.reign = Some(Reign::taken_over(self.me, *at, row, now));
+            self.reign = Some(Reign::taken_over(self.me, *at, row, last, now));
         }
     }
 

@@ -67,6 +67,8 @@ pub(super) struct Reign {
     peers: BTreeMap<Member, Peer>,
     proposal: Option<Proposal>,
     pub(super) committed: Position,
+    /// What was there when it began, all of which earlier primaries may have acknowledged.
+    inherited: Position,
     /// Some copy heeds a later epoch: nothing can be committed any more.
     pub(super) is_superseded: bool,
     began_at: Instant,
@@ -81,6 +83,7 @@ impl Reign {
         me: Member,
         at: At,
         row: &Row,
+        inherited: Position,
         now: Instant,
         may_activate_at: Instant,
     ) -> Reign {
@@ -92,6 +95,7 @@ impl Reign {
             peers: BTreeMap::new(),
             proposal: None,
             committed: Position::default(),
+            inherited,
             is_superseded: false,
             began_at: now,
             is_taking_over: false,
@@ -103,13 +107,19 @@ impl Reign {
 
     /// The reign that a token gives to the armed member of a row: it may serve, and its first and
     /// only proposal is to take over.
-    pub(super) fn taken_over(me: Member, at: At, armed: &Row, now: Instant) -> Reign {
+    pub(super) fn taken_over(
+        me: Member,
+        at: At,
+        armed: &Row,
+        inherited: Position,
+        now: Instant,
+    ) -> Reign {
         let mut row = armed.clone();
         row.epoch = armed.epoch.next();
         if let RowReign::Active { primary, next, .. } = &mut row.reign {
             (*primary, *next) = (me, None);
         }
-        let mut reign = Reign::new(me, at, &row, now, now);
+        let mut reign = Reign::new(me, at, &row, inherited, now, now);
         reign.is_taking_over = true;
         reign
     }
@@ -351,8 +361,8 @@ impl Reign {
                 let keeps_up = |member: &Member| {
                     let Some(peer) = self.peers.get(member) else { return false };
                     let waits = |since| now.saturating_since(since) >= timing.rejoin_after;
-                    let has_all =
-                        peer.awaited_since.is_some_and(waits) && peer.acked >= self.committed;
+                    let has_all = peer.awaited_since.is_some_and(waits)
+                        && peer.acked >= self.committed.max(self.inherited);
                     peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
                 };
                 let is_wanted = |member: &Member| standing(*member) != Standing::Dead;
