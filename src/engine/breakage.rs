@@ -48,6 +48,16 @@ pub(crate) enum Breakage {
     FloorsNotReplicated,
     /// A retry hears its recorded answer before that is committed.
     RecordedBeforeCommit,
+    /// A lease counts though its giver knew another row.
+    LeaseOfOlderTable,
+    /// A promotion takes the epoch that an armed row has given away.
+    ArmedEpochReused,
+    /// A copy takes a whole one in place of its own, though it holds more.
+    OldSnapshotTaken,
+    /// A copy is taken in without what its primary has found at its beginning.
+    InheritedIgnored,
+    /// Of those that were removed the first that comes is promoted.
+    AnyLeavingPromoted,
 }
 
 impl Breakage {
@@ -73,6 +83,11 @@ impl Breakage {
         Breakage::SessionsNotReplicated,
         Breakage::FloorsNotReplicated,
         Breakage::RecordedBeforeCommit,
+        Breakage::LeaseOfOlderTable,
+        Breakage::ArmedEpochReused,
+        Breakage::OldSnapshotTaken,
+        Breakage::InheritedIgnored,
+        Breakage::AnyLeavingPromoted,
     ];
 }
 

@@ -313,7 +313,8 @@ impl<R: Clone> Copy<R> {
             }
             Message::Snapshot { at, starts, copy, .. } => {
                 self.end_reign(effects);
-                if epoch > self.joined || at > self.log.last() {
+                let is_newer = at > self.log.last() || is_broken(Breakage::OldSnapshotTaken);
+                if epoch > self.joined || is_newer {
                     self.log = Log::after(at);
                     let is_cut = self.log.join(&starts);
                     debug_assert!(is_cut.is_ok(), "a copy parts from nobody");

@@ -138,7 +138,7 @@ impl Reign {
 
     /// Whether handlers may run: not while a hand-over is under way, whose end is not known here.
     pub(super) fn may_serve(&self) -> bool {
-        matches!(self.row.reign, RowReign::Active { next: None, .. }) && !self.is_superseded
+        self.is_active() && !self.row.is_armed() && !self.is_superseded
     }
 
     /// The row has changed, in this epoch.
@@ -358,11 +358,15 @@ impl Reign {
                     return Some(RowChange::Shrink { by, remove });
                 }
                 // From the proposal on each commit waits for it, too: so it must hold all before.
+                let inherited = match is_broken(Breakage::InheritedIgnored) {
+                    true => Position::default(),
+                    false => self.inherited,
+                };
                 let keeps_up = |member: &Member| {
                     let Some(peer) = self.peers.get(member) else { return false };
                     let waits = |since| now.saturating_since(since) >= timing.rejoin_after;
                     let has_all = peer.awaited_since.is_some_and(waits)
-                        && peer.acked >= self.committed.max(self.inherited);
+                        && peer.acked >= self.committed.max(inherited);
                     peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
                 };
                 let is_wanted = |member: &Member| standing(*member) != Standing::Dead;

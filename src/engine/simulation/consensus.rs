@@ -58,7 +58,7 @@ impl Simulation {
                     return; // it comes to nothing
                 }
                 let wait = self.random.millis(2, 25);
-                if self.random.percent(10) {
+                if self.random.percent(self.plan.late_commit_percent) {
                     let later = wait + self.random.millis(1, 1500);
                     self.after(later, Happening::Commit(commands.clone()));
                 }

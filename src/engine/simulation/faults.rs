@@ -75,7 +75,7 @@ impl Network {
         arrivals.push(wait(random));
         if random.percent(self.twice_percent) {
             // Sometimes so late that nobody thinks of it any more.
-            let late = if random.percent(20) { random.millis(300, 3000) } else { wait(random) * 4 };
+            let late = if random.percent(30) { random.millis(300, 3000) } else { wait(random) * 4 };
             arrivals.push(late);
         }
         arrivals

@@ -430,7 +430,9 @@ impl Node {
         let is_row_own = row.primary() == Some(self.member()) && Some(row.epoch) == copy.reigns();
         let lets = |member: Member| {
             let held = self.leases.get(&member).map(|lease| lease.held);
-            held.is_some_and(|(until, version)| until > now && version >= row.changed_at)
+            let is_known =
+                |version| version >= row.changed_at || is_broken(Breakage::LeaseOfOlderTable);
+            held.is_some_and(|(until, version)| until > now && is_known(version))
         };
         is_row_own && lease_set.iter().all(lets)
     }

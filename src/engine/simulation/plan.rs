@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub delay_max: Duration,
     pub loss_percent: u64,
     pub twice_percent: u64,
+    /// Entries that come into the log once more, late.
+    pub late_commit_percent: u64,
     pub fault_every: Duration,
     pub faults_until: Duration,
     /// Once healed.
@@ -51,7 +53,7 @@ impl Plan {
             propose_again_after: random.millis(100, 400),
             join_patience: random.millis(400, 2000),
             rejoin_after: random.millis(0, 400),
-            window_max: random.pick(&[2, 16, 1000]) as usize,
+            window_max: random.pick(&[8, 64, 1000]) as usize,
         };
         let delays = Delays {
             readmit_after: random.millis(100, 500),
@@ -76,7 +78,8 @@ impl Plan {
             kept_max: random.pick(&[0, 4, 64, 1000]),
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
-            twice_percent: percent(random, 10),
+            twice_percent: percent(random, 20),
+            late_commit_percent: percent(random, 50),
             fault_every: random.millis(150, 900),
             faults_until: random.millis(3000, 8000),
             rest_within: Duration::from_secs(30),

@@ -315,7 +315,8 @@ impl PartitionTable {
             candidates.insert(member);
         }
         // An armed row's next epoch may be served already.
-        row.epoch = Epoch(row.epoch.0 + 1 + u64::from(is_armed));
+        let is_spent = is_armed && !is_broken(Breakage::ArmedEpochReused);
+        row.epoch = Epoch(row.epoch.0 + 1 + u64::from(is_spent));
         leaving.forget_dead(|member| self.is_dead(member));
         if let Some(earlier) = row.catching_up.of(member.directory) {
             row.catching_up.remove(earlier);
