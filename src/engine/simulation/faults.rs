@@ -4,18 +4,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::node::Out;
-use super::parcel::Endpoint;
+use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
 use super::random::Random;
 use super::{Happening, Simulation};
 use crate::engine::id::PartitionId;
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Member};
+use crate::engine::table::{Command, Member, Members, RowChange};
 
 pub(super) struct Network {
     delay_max: Duration,
     loss_percent: u64,
     twice_percent: u64,
+    news_loss_percent: u64,
     /// Ways that are cut, in one direction.
     cuts: BTreeSet<(usize, usize)>,
     /// Ways on which everything takes longer.
@@ -41,6 +42,8 @@ pub(super) enum Fault {
     HealNetwork,
     /// An operator wants a node's copies elsewhere, or no longer so.
     Drain,
+    /// An operator wants another primary.
+    Move,
     /// An operator says that a node which has crashed will not come back (as it was).
     Declare,
 }
@@ -51,20 +54,28 @@ impl Network {
             delay_max: plan.delay_max,
             loss_percent: plan.loss_percent,
             twice_percent: plan.twice_percent,
+            news_loss_percent: plan.news_loss_percent,
             cuts: BTreeSet::new(),
             clogged: BTreeMap::new(),
         }
     }
 
     /// When a parcel arrives: once, twice, or never.
-    pub(super) fn carry(&self, from: Endpoint, to: Endpoint, random: &mut Random) -> Vec<Duration> {
+    pub(super) fn carry(
+        &self,
+        from: Endpoint,
+        to: Endpoint,
+        parcel: &Parcel,
+        random: &mut Random,
+    ) -> Vec<Duration> {
         let mut arrivals = Vec::new();
         let way = match (from, to) {
             (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
             _ => None,
         };
         let is_cut = way.is_some_and(|way| self.cuts.contains(&way));
-        if is_cut || random.percent(self.loss_percent) {
+        let is_news = matches!(parcel, Parcel::Delta(_)) && random.percent(self.news_loss_percent);
+        if is_cut || is_news || random.percent(self.loss_percent) {
             return arrivals;
         }
         let more = way.and_then(|way| self.clogged.get(&way)).copied().unwrap_or_default();
@@ -73,7 +84,11 @@ impl Network {
             Duration::from_micros(random.between(100, most.max(101)))
         };
         arrivals.push(wait(random));
-        if random.percent(self.twice_percent) {
+        let twice = match parcel {
+            Parcel::Ask { .. } => self.twice_percent * 3, // nothing but its number tells it
+            _ => self.twice_percent,
+        };
+        if random.percent(twice) {
             // Sometimes so late that nobody thinks of it any more.
             let late = if random.percent(30) { random.millis(300, 3000) } else { wait(random) * 4 };
             arrivals.push(late);
@@ -111,13 +126,13 @@ impl Simulation {
 
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
-            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Mute,
+            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Move, Mute,
             Pause, Restart, Ring, Split,
         };
         let plan = &self.plan;
         let kinds: [(u64, &[Fault]); 5] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
-            (plan.operator_percent, &[Drain, Declare]),
+            (plan.operator_percent, &[Drain, Declare, Move, Move, Move]),
             (plan.pause_percent, &[Pause]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
@@ -219,6 +234,19 @@ impl Simulation {
                 let is_draining = self.random.percent(50);
                 self.proposed_by_operator(Command::Drain { member, is_draining });
                 "drain"
+            }
+            Fault::Move => {
+                let Some(at) = self.consensus.table.at(partition) else { return };
+                let row = self.consensus.table.row(partition);
+                let holders = row.and_then(|row| row.holders());
+                let others = holders.into_iter().flat_map(Members::iter);
+                let others: Vec<Member> = others.filter(|it| Some(*it) != primary).collect();
+                if others.is_empty() {
+                    return;
+                }
+                let next = self.random.pick(&others);
+                self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
+                "move"
             }
             Fault::Declare => {
                 let crashed: Vec<usize> =
@@ -328,7 +356,8 @@ impl Simulation {
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
         self.network.heal();
-        (self.network.loss_percent, self.network.twice_percent) = (0, 0);
+        (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
+        self.network.twice_percent = 0;
         for node in 0..self.nodes.len() {
             self.resume(node);
             self.restart(node);

@@ -280,7 +280,7 @@ impl Simulation {
     }
 
     fn send(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
-        for wait in self.network.carry(from, to, &mut self.random) {
+        for wait in self.network.carry(from, to, &parcel, &mut self.random) {
             self.after(wait, Happening::Deliver { from, to, parcel: parcel.clone() });
         }
     }

@@ -383,10 +383,11 @@ impl Node {
                     out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
                 }
                 Effect::SendCopy { to } => {
-                    let message = part.copy.snapshot(part.folded.clone());
-                    let message = message.expect("it is a primary's until it says otherwise");
+                    // None if it is the primary's no more.
+                    let copy = part.copy.snapshot(part.folded.clone());
                     let node = Endpoint::Node(to.directory.0 as usize);
-                    out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
+                    let parcel = |message| Parcel::Copy { partition, from, to, message };
+                    out.parcels.extend(copy.map(|message| (node, parcel(message))));
                 }
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {

@@ -26,6 +26,8 @@ pub(crate) struct Plan {
     pub delay_max: Duration,
     pub loss_percent: u64,
     pub twice_percent: u64,
+    /// News of the table that is lost besides.
+    pub news_loss_percent: u64,
     /// Entries that come into the log once more, late.
     pub late_commit_percent: u64,
     pub fault_every: Duration,
@@ -79,13 +81,14 @@ impl Plan {
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
             twice_percent: percent(random, 20),
+            news_loss_percent: percent(random, 90),
             late_commit_percent: percent(random, 50),
             fault_every: random.millis(150, 900),
             faults_until: random.millis(3000, 8000),
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
             pause_percent: percent(random, 50),
-            operator_percent: percent(random, 20),
+            operator_percent: percent(random, 40),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
         }
