@@ -56,8 +56,22 @@ pub(crate) enum Breakage {
     OldSnapshotTaken,
     /// A copy is taken in without what its primary has found at its beginning.
     InheritedIgnored,
-    /// Of those that were removed the first that comes is promoted.
-    AnyLeavingPromoted,
+    /// A primary answers whoever the table names, as far as it is known here.
+    RowNotAsked,
+    /// A lease counts from when it was heard of, and not from when it was asked for.
+    LeaseFromAnswer,
+    /// A promotion begins no epoch of its own.
+    EpochKept,
+    /// Who has no duties counts as proven dead.
+    DownTakenForDead,
+    /// A new primary begins with what it knows to be committed.
+    UnfoldedIgnored,
+    /// A primary goes on with what it saw in an earlier reign.
+    LiveKept,
+    /// Answers of a reign that is over are given in the next.
+    HeldOutlivesReign,
+    /// A retry runs once more.
+    RetryRuns,
 }
 
 impl Breakage {
@@ -87,7 +101,14 @@ impl Breakage {
         Breakage::ArmedEpochReused,
         Breakage::OldSnapshotTaken,
         Breakage::InheritedIgnored,
-        Breakage::AnyLeavingPromoted,
+        Breakage::RowNotAsked,
+        Breakage::LeaseFromAnswer,
+        Breakage::EpochKept,
+        Breakage::DownTakenForDead,
+        Breakage::UnfoldedIgnored,
+        Breakage::LiveKept,
+        Breakage::HeldOutlivesReign,
+        Breakage::RetryRuns,
     ];
 }
 

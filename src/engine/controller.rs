@@ -240,9 +240,6 @@ fn choose_primary(
     // are leaving have not: so it takes all of them to know which.
     let leaving = || row.leaving().into_iter().flat_map(Members::iter);
     let living: Vec<Member> = leaving().filter(|holder| !table.is_dead(*holder)).collect();
-    if is_broken(Breakage::AnyLeavingPromoted) && !living.is_empty() {
-        return living.into_iter().find(|holder| is_able(*holder));
-    }
     if !living.is_empty() {
         return most(&living, view, &held).filter(|best| is_able(*best));
     }

@@ -184,7 +184,7 @@ impl Simulation {
                 "pause"
             }
             Fault::Isolate => {
-                (0..all).filter(|at| *at != node).for_each(|at| self.network.cut(node, at));
+                self.isolate(node);
                 "isolate"
             }
             Fault::CutOne => {
@@ -246,6 +246,11 @@ impl Simulation {
                 }
                 let next = self.random.pick(&others);
                 self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
+                // Now and then it is cut off as soon as it serves.
+                if self.random.percent(self.plan.isolate_percent) {
+                    let wait = self.random.millis(5, 200);
+                    self.after(wait, Happening::Isolate(next.directory.0 as usize));
+                }
                 "move"
             }
             Fault::Declare => {
@@ -264,6 +269,13 @@ impl Simulation {
             }
         };
         *self.summary.faults.entry(name).or_default() += 1;
+    }
+
+    pub(super) fn isolate(&mut self, node: usize) {
+        if !self.has_healed {
+            let others = (0..self.nodes.len()).filter(|at| *at != node);
+            others.for_each(|at| self.network.cut(node, at));
+        }
     }
 
     /// Says so until it is so, and some time longer: what was said before may come into the log

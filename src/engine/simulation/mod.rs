@@ -64,6 +64,7 @@ enum Happening {
     Elect,
     Depose(usize),
     Fault,
+    Isolate(usize),
     Resume(usize),
     Restart(usize),
     /// An operator wants a node's copies back where they were.
@@ -237,6 +238,7 @@ impl Simulation {
                 }
             }
             Happening::Fault => self.fault(),
+            Happening::Isolate(node) => self.isolate(node),
             Happening::Resume(node) => self.resume(node),
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),

@@ -278,7 +278,8 @@ impl Node {
                 }
                 let known = self.table.version();
                 let lease = self.leases.entry(from).or_default();
-                lease.newest = lease.newest.max((asked_at + self.plan.lease, version));
+                let since = if is_broken(Breakage::LeaseFromAnswer) { now } else { asked_at };
+                lease.newest = lease.newest.max((since + self.plan.lease, version));
                 lease.count(known);
                 if version > known {
                     let to = Endpoint::Node(from.directory.0 as usize);
@@ -435,7 +436,7 @@ impl Node {
                 |version| version >= row.changed_at || is_broken(Breakage::LeaseOfOlderTable);
             held.is_some_and(|(until, version)| until > now && is_known(version))
         };
-        is_row_own && lease_set.iter().all(lets)
+        (is_row_own || is_broken(Breakage::RowNotAsked)) && lease_set.iter().all(lets)
     }
 }
 

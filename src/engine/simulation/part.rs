@@ -57,8 +57,9 @@ impl Part {
 
     /// The reign is over.
     pub(super) fn end(&mut self) -> impl Iterator<Item = Held> {
-        self.live = None;
-        self.held.drain(..)
+        self.live.take_if(|_| !is_broken(Breakage::LiveKept));
+        let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
+        self.held.drain(kept..)
     }
 
     /// Runs an ask, in the epoch of this copy's reign. Returns what is said at once.
@@ -93,11 +94,14 @@ impl Part {
     }
 
     fn go_live(&mut self, epoch: Epoch) {
-        if self.live.is_some() {
+        if let Some(live) = &mut self.live {
+            live.epoch = epoch;
             return;
         }
         let mut state = self.folded.clone();
-        self.copy.unfolded().into_iter().for_each(|entry| state.write(entry.record));
+        if !is_broken(Breakage::UnfoldedIgnored) {
+            self.copy.unfolded().into_iter().for_each(|entry| state.write(entry.record));
+        }
         let mut sessions = Sessions::new(LIMITS);
         state.sessions.iter().for_each(|(id, session)| sessions.restore(*id, *session));
         self.live = Some(Live { epoch, state, sessions });
@@ -141,6 +145,7 @@ impl Part {
         let mut entity = self.entity(key);
         match entity.answers.judge(ask, floor) {
             Verdict::Run => (),
+            Verdict::Answered(_) if is_broken(Breakage::RetryRuns) => (),
             Verdict::Answered(Outcome::Reply(bytes)) => return Ok(recorded(bytes)),
             Verdict::Expired => return Ok((Reply::Expired, last)),
             verdict => unreachable!("{verdict:?} of {ask:?}"),

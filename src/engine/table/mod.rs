@@ -112,6 +112,9 @@ impl PartitionTable {
 
     /// Whether this life's memory is gone for certain.
     pub(crate) fn is_dead(&self, member: Member) -> bool {
+        if is_broken(Breakage::DownTakenForDead) {
+            return !self.is_up(member);
+        }
         match self.nodes.get(&member.directory) {
             Some(node) if node.generation == member.generation => node.status == Status::Dead,
             // A later life was seen.
@@ -316,7 +319,8 @@ impl PartitionTable {
         }
         // An armed row's next epoch may be served already.
         let is_spent = is_armed && !is_broken(Breakage::ArmedEpochReused);
-        row.epoch = Epoch(row.epoch.0 + 1 + u64::from(is_spent));
+        let raised = u64::from(!is_broken(Breakage::EpochKept) || row.epoch == Epoch(0));
+        row.epoch = Epoch(row.epoch.0 + raised + u64::from(is_spent));
         leaving.forget_dead(|member| self.is_dead(member));
         if let Some(earlier) = row.catching_up.of(member.directory) {
             row.catching_up.remove(earlier);
