@@ -21,6 +21,14 @@ pub(crate) enum Invariant {
     PendingAccounted,
     /// Each pending entity is in the one order that its stage names, and in no other.
     PendingOrdered,
+    /// An epoch of a partition has one primary.
+    OnePrimaryPerEpoch,
+    /// While a primary answers, nobody else may answer for its partition.
+    OneAnswers,
+    /// Whoever may be named primary holds everything that was answered.
+    InSyncHoldsAnswered,
+    /// No node is named twice in a row.
+    OneCopyPerNode,
 }
 
 impl Invariant {
@@ -34,6 +42,10 @@ impl Invariant {
             Invariant::BatchBounded => "batch_bounded",
             Invariant::PendingAccounted => "pending_accounted",
             Invariant::PendingOrdered => "pending_ordered",
+            Invariant::OnePrimaryPerEpoch => "one_primary_per_epoch",
+            Invariant::OneAnswers => "one_answers",
+            Invariant::InSyncHoldsAnswered => "in_sync_holds_answered",
+            Invariant::OneCopyPerNode => "one_copy_per_node",
         }
     }
 }

@@ -84,6 +84,9 @@ impl Simulation {
         };
         let promotions = commands.iter().enumerate().filter(|it| is_promotion(*it)).count();
         self.consensus.promotions += promotions as u64;
+        for partition in &applied.rows {
+            self.watch_row(*partition);
+        }
         if self.consensus.table.version() > before {
             self.publish(before);
         }

@@ -22,6 +22,7 @@ pub(crate) mod random;
 mod rest;
 #[cfg(test)]
 mod tests;
+mod watch;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -36,6 +37,7 @@ use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
 
+use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
 use crate::engine::table::{Command, Member};
 use random::Random;
@@ -114,6 +116,10 @@ pub(crate) struct Simulation {
     network: Network,
     clients: Vec<Client>,
     history: Vec<Done>,
+    /// Up to where each partition has answered.
+    answered: BTreeMap<PartitionId, Position>,
+    /// Who has reigned when.
+    primaries: BTreeMap<(PartitionId, Epoch), Member>,
     summary: Summary,
     has_healed: bool,
     /// What must not be, and was seen at once.
@@ -154,6 +160,8 @@ impl Simulation {
             consensus,
             clients,
             history: Vec::new(),
+            answered: BTreeMap::new(),
+            primaries: BTreeMap::new(),
             summary: Summary::default(),
             has_healed: false,
             failure: None,
@@ -266,6 +274,7 @@ impl Simulation {
     }
 
     fn send_all(&mut self, node: usize, out: Out) {
+        self.watch(node, &out);
         for (to, parcel) in out.parcels {
             self.send(Endpoint::Node(node), to, parcel);
         }

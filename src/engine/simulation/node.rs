@@ -24,6 +24,8 @@ use crate::engine::table::{
 pub(super) struct Out {
     pub parcels: Vec<(Endpoint, Parcel)>,
     pub proposals: Vec<Command>,
+    /// What it has answered: up to where that must never be lost.
+    pub answered: Vec<(PartitionId, Position)>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -414,6 +416,7 @@ impl Node {
             return;
         }
         for held in self.parts[usize::from(partition.0)].take_ready(committed) {
+            out.answered.push((partition, held.waits_for));
             let parcel = Parcel::Reply { number: held.number, reply: held.reply };
             out.parcels.push((Endpoint::Client(held.client), parcel));
         }
@@ -421,7 +424,7 @@ impl Node {
 
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
     /// nodes that knew the row as it is.
-    fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
+    pub(super) fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
         if is_broken(Breakage::LeaseNotChecked) {
             return true;
         }

@@ -1,0 +1,81 @@
+//! What must hold of the grid as a whole, at every moment.
+
+use super::Simulation;
+use super::node::Out;
+use crate::engine::id::{PartitionId, Position};
+use crate::engine::invariant::Invariant;
+use crate::engine::table::{Member, Members, PartitionTable, Row};
+
+impl Simulation {
+    /// A node has done something, of which this came.
+    pub(super) fn watch(&mut self, node: usize, out: &Out) {
+        for (partition, position) in &out.answered {
+            let answered = self.answered.entry(*partition).or_default();
+            *answered = (*answered).max(*position);
+            self.watch_answer(node, *partition);
+        }
+        self.watch_reigns(node);
+    }
+
+    /// Nobody else may answer while one does.
+    fn watch_answer(&mut self, node: usize, partition: PartitionId) {
+        let may = |other: &usize| {
+            let other = &self.nodes[*other];
+            !other.is_crashed() && other.may_answer(self.now, partition)
+        };
+        let others = (0..self.nodes.len()).filter(|other| *other != node);
+        if let Some(other) = others.into_iter().find(may) {
+            let what = format!("{node} answers of {partition}, and {other} may");
+            self.is_broken(Invariant::OneAnswers, &what);
+        }
+    }
+
+    /// Each epoch has one primary.
+    fn watch_reigns(&mut self, node: usize) {
+        let member = self.nodes[node].member();
+        for partition in (0..self.plan.partitions).map(PartitionId) {
+            let Some(epoch) = self.nodes[node].copy(partition).reigns() else { continue };
+            let first = *self.primaries.entry((partition, epoch)).or_insert(member);
+            if first != member {
+                let what = format!("{first:?} and {member:?} reign in {epoch} of {partition}");
+                self.is_broken(Invariant::OnePrimaryPerEpoch, &what);
+            }
+        }
+    }
+
+    /// A row has changed: whoever may become primary of it has all that was answered.
+    pub(super) fn watch_row(&mut self, partition: PartitionId) {
+        let Some(row) = self.consensus.table.row(partition) else { return };
+        if let Some(member) = twice(row, &self.consensus.table) {
+            let what = format!("{member:?} is in {row:?} twice");
+            return self.is_broken(Invariant::OneCopyPerNode, &what);
+        }
+        let answered = self.answered.get(&partition).copied().unwrap_or_default();
+        let lacks = |member: &Member| {
+            let node = &self.nodes[member.directory.0 as usize];
+            let last: Position = node.copy(partition).last();
+            node.member() == *member && !node.is_crashed() && last < answered
+        };
+        let lacking = row.holders().and_then(|holders| holders.iter().find(lacks));
+        if let Some(member) = lacking {
+            let what = format!("{member:?} is to hold {answered:?} of {partition}: {row:?}");
+            self.is_broken(Invariant::InSyncHoldsAnswered, &what);
+        }
+    }
+
+    fn is_broken(&mut self, invariant: Invariant, what: &str) {
+        self.failure.get_or_insert_with(|| format!("{}: {what}", invariant.name()));
+    }
+}
+
+/// A node that is in a row as a holder and as one that catches up. (What an earlier life of it has
+/// held may be on its disk: that keeps its place.)
+fn twice(row: &Row, table: &PartitionTable) -> Option<Member> {
+    let holders = row.holders().into_iter().flat_map(Members::iter);
+    let named = holders.chain(row.catching_up.iter());
+    let named: Vec<Member> = named.filter(|member| !table.is_dead(*member)).collect();
+    let is_twice = |member: &&Member| {
+        named.iter().filter(|other| other.directory == member.directory).count() > 1
+    };
+    named.iter().find(is_twice).copied()
+}
