@@ -88,7 +88,7 @@ impl Plan {
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
             pause_percent: percent(random, 50),
-            operator_percent: percent(random, 40),
+            operator_percent: percent(random, 70),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
         }
