@@ -72,6 +72,12 @@ pub(crate) enum Breakage {
     HeldOutlivesReign,
     /// A retry runs once more.
     RetryRuns,
+    /// A message leaves before the change that it is part of is committed.
+    MessagesLeaveEarly,
+    /// A message is forgotten once it is applied, though that is not committed.
+    SenderForgetsAtApplied,
+    /// Which messages were applied is known to the primary only.
+    AppliedNotReplicated,
 }
 
 impl Breakage {
@@ -109,6 +115,9 @@ impl Breakage {
         Breakage::LiveKept,
         Breakage::HeldOutlivesReign,
         Breakage::RetryRuns,
+        Breakage::MessagesLeaveEarly,
+        Breakage::SenderForgetsAtApplied,
+        Breakage::AppliedNotReplicated,
     ];
 }
 

@@ -121,6 +121,11 @@ impl<R: Clone> Copy<R> {
         self.reign.as_ref().map(|reign| reign.committed)
     }
 
+    /// What its reign has found, all of which earlier primaries may have acknowledged.
+    pub(crate) fn inherited(&self) -> Option<Position> {
+        self.reign.as_ref().map(|reign| reign.inherited)
+    }
+
     /// The epoch of its reign, if handlers may run.
     pub(crate) fn serves(&self) -> Option<Epoch> {
         self.reign.as_ref().filter(|reign| reign.may_serve()).map(|reign| reign.epoch)

@@ -68,7 +68,7 @@ pub(super) struct Reign {
     proposal: Option<Proposal>,
     pub(super) committed: Position,
     /// What was there when it began, all of which earlier primaries may have acknowledged.
-    inherited: Position,
+    pub(super) inherited: Position,
     /// Some copy heeds a later epoch: nothing can be committed any more.
     pub(super) is_superseded: bool,
     began_at: Instant,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::history::{Done, Told};
-use super::object::{Input, Key, Kind, Output, kind_of};
+use super::object::{Input, Key, Kind, Money, Output, kind_of};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::{Happening, Simulation};
 use crate::engine::history::models::{counter, list, register, set};
@@ -128,6 +128,15 @@ impl Simulation {
             Kind::Counter => Input::Counter(counter::Input::Add(value)),
             Kind::List if is_read => Input::List(list::Input::Read),
             Kind::List => Input::List(list::Input::Append(value)),
+            Kind::Account if is_read => Input::Account(Money::Read),
+            Kind::Account => {
+                let accounts: Vec<Key> =
+                    (0..self.plan.keys).filter(|key| kind_of(*key) == Kind::Account).collect();
+                let partitions = u64::from(self.plan.partitions);
+                let to = PartitionId(self.random.between(0, partitions - 1) as u16);
+                let key = self.random.pick(&accounts);
+                Input::Account(Money::Transfer { to, key, amount: value % 97 })
+            }
             Kind::Set if is_read => Input::Set(set::Input::Read),
             Kind::Set => Input::Set(set::Input::Add(value)),
         }

@@ -13,6 +13,7 @@ mod client;
 mod consensus;
 mod faults;
 mod history;
+mod mail;
 mod node;
 mod object;
 mod parcel;

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mail::Letter;
 use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
@@ -15,8 +16,8 @@ use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::Instant;
 use crate::engine::replica::{Copy, Effect, Message, Standing};
 use crate::engine::table::{
-    Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, RowChange, Status,
-    TableVersion,
+    Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
+    Status, TableVersion,
 };
 
 /// What a node sends.
@@ -304,6 +305,13 @@ impl Node {
                     out.proposals.push(Command::Row { at, change });
                 }
             }
+            Parcel::Letter { from, to, letter } => {
+                let part = &mut self.parts[usize::from(to.0)];
+                if part.copy.serves().is_some() {
+                    part.receive(now, from, letter);
+                    self.go_on(now, to, out);
+                }
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
@@ -369,6 +377,19 @@ impl Node {
         self.parts[usize::from(partition.0)].copy.drive(&standing, now, &mut effects);
         self.perform(partition, effects, out);
         self.release(now, partition, out);
+        let part = &mut self.parts[usize::from(partition.0)];
+        let Some(epoch) = part.copy.serves() else { return };
+        for (to, letter) in part.exchange(now, epoch) {
+            self.post(partition, to, letter, out);
+        }
+    }
+
+    /// Sends a letter to whoever is the primary of a partition, as far as is known here.
+    fn post(&self, from: PartitionId, to: PartitionId, letter: Letter, out: &mut Out) {
+        if let Some(primary) = self.table.row(to).and_then(Row::primary) {
+            let node = Endpoint::Node(primary.directory.0 as usize);
+            out.parcels.push((node, Parcel::Letter { from, to, letter }));
+        }
     }
 
     fn perform(

@@ -9,7 +9,8 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{Answers, Session};
 use crate::engine::history::Model;
 use crate::engine::history::models::{counter, list, register, set};
-use crate::engine::id::{Position, SessionId};
+use crate::engine::id::{PartitionId, Position, SessionId};
+use crate::engine::outbox::Number;
 
 /// Names an object of a partition; tells its kind, too.
 pub(super) type Key = u8;
@@ -20,7 +21,31 @@ pub(super) enum Input {
     Counter(counter::Input),
     List(list::Input),
     Set(set::Input),
+    Account(Money),
 }
+
+/// What is asked of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Money {
+    Read,
+    /// To another account, of any partition, by a message.
+    Transfer {
+        to: PartitionId,
+        key: Key,
+        amount: u64,
+    },
+}
+
+/// Money on its way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Deposit {
+    pub to: PartitionId,
+    pub key: Key,
+    pub amount: u64,
+}
+
+/// What each account has at first.
+pub(super) const BALANCE: u64 = 1000;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Output {
@@ -28,6 +53,9 @@ pub(super) enum Output {
     Counter(u64),
     List(list::Output),
     Set(set::Output),
+    Balance(u64),
+    /// Whether there was enough.
+    Moved(bool),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +64,7 @@ pub(super) enum Kind {
     Counter,
     List,
     Set,
+    Account,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +73,7 @@ pub(super) enum Object {
     Counter(u64),
     List(Vec<u64>),
     Set(BTreeSet<u64>),
+    Account(u64),
 }
 
 /// An object as its partition keeps it.
@@ -60,6 +90,10 @@ pub(super) struct Entity {
 pub(super) struct State {
     pub entities: BTreeMap<Key, Entity>,
     pub sessions: BTreeMap<SessionId, Session>,
+    /// Messages that their receivers may not have yet.
+    pub sent: BTreeMap<Number, Deposit>,
+    /// Of each partition, the last message that was applied.
+    pub applied: BTreeMap<PartitionId, Number>,
 }
 
 /// What one ask has changed.
@@ -67,10 +101,14 @@ pub(super) struct State {
 pub(super) struct Record {
     pub entity: Option<(Key, Entity)>,
     pub session: Option<(SessionId, Session)>,
+    pub sent: Option<(Number, Deposit)>,
+    pub forgotten: Vec<Number>,
+    pub applied: Option<(PartitionId, Number)>,
 }
 
 pub(super) fn kind_of(key: Key) -> Kind {
-    [Kind::Register, Kind::Counter, Kind::List, Kind::Set][usize::from(key % 4)]
+    const KINDS: [Kind; 5] = [Kind::Register, Kind::Counter, Kind::List, Kind::Set, Kind::Account];
+    KINDS[usize::from(key) % KINDS.len()]
 }
 
 impl Object {
@@ -80,6 +118,7 @@ impl Object {
             Kind::Counter => Object::Counter(counter::Counter.initial()),
             Kind::List => Object::List(list::List.initial()),
             Kind::Set => Object::Set(set::GrowingSet.initial()),
+            Kind::Account => Object::Account(BALANCE),
         }
     }
 
@@ -97,6 +136,12 @@ impl Object {
             (Object::Set(state), Input::Set(input)) => {
                 Output::Set(set::GrowingSet.step(state, &input))
             }
+            (Object::Account(balance), Input::Account(Money::Read)) => Output::Balance(*balance),
+            (Object::Account(balance), Input::Account(Money::Transfer { amount, .. })) => {
+                let left = balance.checked_sub(amount);
+                *balance = left.unwrap_or(*balance);
+                Output::Moved(left.is_some())
+            }
             (object, input) => unreachable!("{input:?} of {object:?}"),
         }
     }
@@ -109,6 +154,7 @@ impl Input {
             Input::Counter(input) => counter::Counter.is_read(&input),
             Input::List(input) => list::List.is_read(&input),
             Input::Set(input) => set::GrowingSet.is_read(&input),
+            Input::Account(input) => input == Money::Read,
         }
     }
 
@@ -125,6 +171,7 @@ impl Input {
             (Input::Set(input), Output::Set(output)) => {
                 set::GrowingSet.is_changeless(&input, output)
             }
+            (Input::Account(_), output) => *output != Output::Moved(true),
             (input, output) => unreachable!("{output:?} to {input:?}"),
         }
     }
@@ -138,10 +185,25 @@ impl Entity {
 }
 
 impl State {
+    /// What its accounts have more than at first, and what is on its way from them.
+    pub(super) fn gained(&self) -> i64 {
+        let gained = |entity: &Entity| match entity.object {
+            Object::Account(balance) => balance as i64 - BALANCE as i64,
+            _ => 0,
+        };
+        let on_its_way = self.sent.values().map(|deposit| deposit.amount as i64);
+        self.entities.values().map(gained).chain(on_its_way).sum()
+    }
+
     /// Makes the changes of a record.
     pub(super) fn write(&mut self, record: Record) {
         self.entities.extend(record.entity);
         self.sessions.extend(record.session);
+        self.sent.extend(record.sent);
+        self.applied.extend(record.applied);
+        for number in record.forgotten {
+            self.sent.remove(&number);
+        }
     }
 }
 
@@ -152,6 +214,9 @@ impl Record {
             && let Some((_, entity)) = &mut self.entity
         {
             entity.answers = Answers::new();
+        }
+        if is_broken(Breakage::AppliedNotReplicated) {
+            self.applied = None;
         }
         if is_broken(Breakage::SessionsNotReplicated) {
             self.session = None;
@@ -174,7 +239,10 @@ impl Output {
             Output::Counter(count) => vec![2, *count],
             Output::List(list::Output::Length(length)) => vec![3, *length as u64],
             Output::Set(set::Output::Added(is_new)) => vec![4, u64::from(*is_new)],
-            Output::List(list::Output::Elements(_)) | Output::Set(set::Output::Elements(_)) => {
+            Output::Moved(is_moved) => vec![5, u64::from(*is_moved)],
+            Output::List(list::Output::Elements(_))
+            | Output::Set(set::Output::Elements(_))
+            | Output::Balance(_) => {
                 unreachable!("what reads find is not recorded")
             }
         }
@@ -187,6 +255,7 @@ impl Output {
             [2, count] => Output::Counter(*count),
             [3, length] => Output::List(list::Output::Length(*length as usize)),
             [4, is_new] => Output::Set(set::Output::Added(*is_new == 1)),
+            [5, is_moved] => Output::Moved(*is_moved == 1),
             other => unreachable!("nothing is recorded as {other:?}"),
         }
     }

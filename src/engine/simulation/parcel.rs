@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::mail::Letter;
 use super::object::{Input, Key, Output, Record, State};
 use crate::engine::id::{PartitionId, Position, Version};
 use crate::engine::instant::Instant;
@@ -74,6 +75,12 @@ pub(super) enum Parcel {
     Shrink {
         at: At,
         remove: Member,
+    },
+    /// From a partition to a partition.
+    Letter {
+        from: PartitionId,
+        to: PartitionId,
+        letter: Letter,
     },
     Ask {
         number: u64,

@@ -3,14 +3,16 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::object::{Entity, Input, Key, Output, Record, State};
+use super::mail::{Letter, Post};
+use super::object::{Deposit, Entity, Input, Key, Money, Object, Output, Record, State};
 use super::parcel::{Ask, Reply};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{
     Numbered, Outcome, Refusal, Session, SessionLimits, Sessions, Verdict,
 };
-use crate::engine::id::{Epoch, Position, RequestId, Seq, SessionId, Version};
+use crate::engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
+use crate::engine::outbox::Number;
 use crate::engine::replica::Copy;
 
 const LIMITS: SessionLimits = SessionLimits {
@@ -37,6 +39,8 @@ struct Live {
     epoch: Epoch,
     state: State,
     sessions: Sessions,
+    /// None until all that was inherited is committed.
+    post: Option<Post>,
 }
 
 pub(super) struct Part {
@@ -104,7 +108,7 @@ impl Part {
         }
         let mut sessions = Sessions::new(LIMITS);
         state.sessions.iter().for_each(|(id, session)| sessions.restore(*id, *session));
-        self.live = Some(Live { epoch, state, sessions });
+        self.live = Some(Live { epoch, state, sessions, post: None });
     }
 
     fn live(&mut self) -> &mut Live {
@@ -116,7 +120,7 @@ impl Part {
         let opened = self.live().sessions.open(session, true, next, Timestamp::default());
         let (opened, is_new) = opened.expect("there is room for all clients");
         if is_new {
-            self.execute(Record { entity: None, session: Some((session, opened)) });
+            self.execute(Record { session: Some((session, opened)), ..Record::default() });
         }
         (Reply::Opened(opened.opening), opened.opening)
     }
@@ -163,8 +167,60 @@ impl Part {
         entity.answers.prune(sessions);
         entity.answers.record(ask, floor, outcome);
         let session = self.session(ask.request.session);
-        self.execute(Record { entity: Some((key, entity)), session });
+        let sent = sent(input, &output).map(|deposit| (Number { position, index: 0 }, deposit));
+        if let Some(((number, deposit), post)) = sent.clone().zip(self.live().post.as_mut()) {
+            post.send(number, deposit);
+        }
+        let entity = Some((key, entity));
+        self.execute(Record { entity, session, sent, ..Record::default() });
         Ok((Reply::Done { output, version }, position))
+    }
+
+    /// Takes in what another partition says, in the epoch of this copy's reign.
+    pub(super) fn receive(&mut self, now: Instant, from: PartitionId, letter: Letter) {
+        let Some(post) = self.live.as_mut().and_then(|live| live.post.as_mut()) else {
+            return; // it is said again
+        };
+        let forgotten = post.receive(now, from, letter);
+        if !forgotten.is_empty() {
+            self.execute(Record { forgotten, ..Record::default() });
+        }
+    }
+
+    /// Applies what other partitions have sent, and says what they are to be told.
+    pub(super) fn exchange(&mut self, now: Instant, epoch: Epoch) -> Vec<(PartitionId, Letter)> {
+        self.go_live(epoch);
+        let Some(committed) = self.copy.committed() else { return Vec::new() };
+        let has_begun = self.copy.inherited().is_some_and(|inherited| committed >= inherited);
+        let live = self.live();
+        if live.post.is_none() && has_begun {
+            live.post = Some(Post::new(epoch, &live.state, committed));
+        }
+        let Some(post) = &live.post else { return Vec::new() };
+        for from in post.inbox.pending().collect::<Vec<_>>() {
+            while self.copy.has_room() && self.apply(from) {}
+        }
+        let last = self.copy.last();
+        let post = self.live().post.as_mut();
+        post.map(|post| post.exchange(now, committed, last)).unwrap_or_default()
+    }
+
+    /// Applies the next message of a partition, if there is one.
+    fn apply(&mut self, from: PartitionId) -> bool {
+        let post = self.live().post.as_ref();
+        let next = post.and_then(|post| post.inbox.next(from)).cloned();
+        let Some((number, Deposit { key, amount, .. })) = next else { return false };
+        let mut entity = self.entity(key);
+        if let Object::Account(balance) = &mut entity.object {
+            *balance += amount;
+        }
+        entity.written_at = self.next();
+        let (entity, applied) = (Some((key, entity)), Some((from, number)));
+        self.execute(Record { entity, applied, ..Record::default() });
+        if let Some(post) = self.live().post.as_mut() {
+            post.inbox.applied(from);
+        }
+        true
     }
 
     fn session(&mut self, id: SessionId) -> Option<(SessionId, Session)> {
@@ -196,6 +252,16 @@ impl Part {
         let (ready, held) = self.held.drain(..).partition(is_ready);
         self.held = held;
         Vec::from(ready)
+    }
+}
+
+/// The money that an ask has sent.
+fn sent(input: Input, output: &Output) -> Option<Deposit> {
+    match (input, output) {
+        (Input::Account(Money::Transfer { to, key, amount }), Output::Moved(true)) => {
+            Some(Deposit { to, key, amount })
+        }
+        _ => None,
     }
 }
 

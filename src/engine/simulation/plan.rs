@@ -70,7 +70,7 @@ impl Plan {
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
-            keys: random.between(1, 8) as u8,
+            keys: random.between(1, 10) as u8,
             lease: random.millis(300, 2500),
             lease_margin: Duration::from_millis(30),
             suspect_after: random.millis(300, 900),

@@ -27,6 +27,9 @@ impl Simulation {
         if node(*primary).copy(partition).serves() != Some(row.epoch) {
             return Some("has a primary that does not know it".to_owned());
         }
+        if !node(*primary).folded(partition).sent.is_empty() {
+            return Some("has messages on their way".to_owned());
+        }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
         let behind = in_sync.iter().find(|member| folded(*member) != last)?;
@@ -48,6 +51,18 @@ impl Simulation {
                 ));
             }
         }
-        Ok(())
+        self.check_money()
+    }
+
+    /// Money is moved only.
+    fn check_money(&self) -> Result<(), String> {
+        let gained = |(partition, row): (PartitionId, &Row)| {
+            let primary = row.primary()?;
+            Some(self.nodes[primary.directory.0 as usize].folded(partition).gained())
+        };
+        match self.consensus.table.rows().filter_map(gained).sum::<i64>() {
+            0 => Ok(()),
+            sum => Err(format!("{sum} more than there was in all accounts")),
+        }
     }
 }
