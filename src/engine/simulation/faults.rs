@@ -236,20 +236,13 @@ impl Simulation {
                 "drain"
             }
             Fault::Move => {
-                let Some(at) = self.consensus.table.at(partition) else { return };
-                let row = self.consensus.table.row(partition);
-                let holders = row.and_then(|row| row.holders());
-                let others = holders.into_iter().flat_map(Members::iter);
-                let others: Vec<Member> = others.filter(|it| Some(*it) != primary).collect();
-                if others.is_empty() {
+                if !self.move_primary(partition) {
                     return;
                 }
-                let next = self.random.pick(&others);
-                self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
-                // Now and then it is cut off as soon as it serves.
-                if self.random.percent(self.plan.isolate_percent) {
-                    let wait = self.random.millis(5, 200);
-                    self.after(wait, Happening::Isolate(next.directory.0 as usize));
+                // And back again, before all have understood.
+                if self.random.percent(50) {
+                    let wait = self.random.millis(20, 400);
+                    self.after(wait, Happening::Move(partition));
                 }
                 "move"
             }
@@ -269,6 +262,28 @@ impl Simulation {
             }
         };
         *self.summary.faults.entry(name).or_default() += 1;
+    }
+
+    /// Has another holder take over a partition.
+    pub(super) fn move_primary(&mut self, partition: PartitionId) -> bool {
+        let (Some(at), Some(row)) =
+            (self.consensus.table.at(partition), self.consensus.table.row(partition))
+        else {
+            return false;
+        };
+        let holders = row.holders().into_iter().flat_map(Members::iter);
+        let others: Vec<Member> = holders.filter(|it| Some(*it) != row.primary()).collect();
+        if others.is_empty() || self.has_healed {
+            return false;
+        }
+        let next = self.random.pick(&others);
+        self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
+        // Now and then it is cut off as soon as it serves.
+        if self.random.percent(self.plan.isolate_percent) {
+            let wait = self.random.millis(5, 200);
+            self.after(wait, Happening::Isolate(next.directory.0 as usize));
+        }
+        true
     }
 
     pub(super) fn isolate(&mut self, node: usize) {

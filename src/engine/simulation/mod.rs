@@ -68,6 +68,7 @@ enum Happening {
     Depose(usize),
     Fault,
     Isolate(usize),
+    Move(PartitionId),
     Resume(usize),
     Restart(usize),
     /// An operator wants a node's copies back where they were.
@@ -248,6 +249,9 @@ impl Simulation {
             }
             Happening::Fault => self.fault(),
             Happening::Isolate(node) => self.isolate(node),
+            Happening::Move(partition) => {
+                self.move_primary(partition);
+            }
             Happening::Resume(node) => self.resume(node),
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),

@@ -44,7 +44,7 @@ pub(crate) struct Plan {
 impl Plan {
     pub(super) fn draw(random: &mut Random) -> Plan {
         let nodes = random.between(3, 6) as usize;
-        let is_calm = random.percent(15);
+        let is_calm = random.percent(8);
         let percent =
             |random: &mut Random, most: u64| if is_calm { 0 } else { random.between(0, most) };
         let timing = Timing {
