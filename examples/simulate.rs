@@ -1,7 +1,7 @@
 //! Tries the protocol with whole grids in virtual time, each from a seed.
 //!
 //! `cargo run --release --example simulate -- --seeds 3000` runs seeds on all cores;
-//! `--seed 17 --trace` shows one; `--leave-out all` leaves out one rule of the protocol after
+//! `--seed 17 --trace` shows one; `--break all` leaves out one rule of the protocol after
 //! another and looks for the first seed that notices. It exits with an error at the first thing
 //! that must not be, and says by which seed.
 
@@ -35,7 +35,7 @@ struct Args {
     #[arg(long)]
     trace: bool,
     /// Leaves out a rule, or `all` one after another: seeds should notice.
-    #[arg(long, value_name = "RULE")]
+    #[arg(long = "break", value_name = "RULE")]
     leave_out: Option<String>,
     /// Checks made histories of so many operations instead, and says how long that takes.
     #[arg(long, value_name = "OPERATIONS")]

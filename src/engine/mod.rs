@@ -21,6 +21,8 @@ pub(crate) mod history;
 pub(crate) mod id;
 pub(crate) mod instant;
 pub(crate) mod invariant;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod lease;
 pub(crate) mod outbox;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod placement;

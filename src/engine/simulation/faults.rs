@@ -348,6 +348,7 @@ impl Simulation {
         self.note(|| format!("{node} goes on"));
         for (from, parcel) in self.nodes[node].resume() {
             let to = Endpoint::Node(node);
+            let parcel = Box::new(parcel);
             self.after(Duration::from_micros(1), Happening::Deliver { from, to, parcel });
         }
     }
@@ -356,7 +357,7 @@ impl Simulation {
         if !self.nodes[node].is_crashed() {
             return;
         }
-        self.nodes[node].restart(self.now);
+        self.nodes[node].restart();
         let life = self.nodes[node].life();
         self.note(|| format!("{node} starts again"));
         let mut out = Out::default();

@@ -54,7 +54,7 @@ enum Happening {
     Deliver {
         from: Endpoint,
         to: Endpoint,
-        parcel: Parcel,
+        parcel: Box<Parcel>,
     },
     Tick {
         node: usize,
@@ -227,7 +227,7 @@ impl Simulation {
 
     fn happen(&mut self, happening: Happening) {
         match happening {
-            Happening::Deliver { from, to, parcel } => self.deliver(from, to, parcel),
+            Happening::Deliver { from, to, parcel } => self.deliver(from, to, *parcel),
             Happening::Tick { node, life } => {
                 if self.nodes[node].life() != life {
                     return; // it was that of a process that is no more
@@ -297,7 +297,7 @@ impl Simulation {
 
     fn send(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
         for wait in self.network.carry(from, to, &parcel, &mut self.random) {
-            self.after(wait, Happening::Deliver { from, to, parcel: parcel.clone() });
+            self.after(wait, Happening::Deliver { from, to, parcel: Box::new(parcel.clone()) });
         }
     }
 

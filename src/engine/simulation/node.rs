@@ -14,10 +14,11 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::{Controller, View};
 use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::Instant;
+use crate::engine::lease::{Given, Pulse, Taken};
 use crate::engine::replica::{Copy, Effect, Message, Standing};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
-    Status, TableVersion,
+    Status,
 };
 
 /// What a node sends.
@@ -37,15 +38,6 @@ enum Process {
     Crashed,
 }
 
-/// Another node's leave to answer.
-#[derive(Clone, Copy, Default)]
-struct Lease {
-    /// Until when, and by which table; this node knows that one, too.
-    held: (Instant, TableVersion),
-    /// The newest, by a table that this node may not know yet.
-    newest: (Instant, TableVersion),
-}
-
 pub(super) struct Node {
     index: usize,
     generation: u64,
@@ -56,11 +48,12 @@ pub(super) struct Node {
     pub(super) table: PartitionTable,
     parts: Vec<Part>,
     heard_at: BTreeMap<Member, Instant>,
-    leases: BTreeMap<Member, Lease>,
+    taken: Taken,
+    given: Given,
     /// What others hold, and when they were asked.
     reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
     controller: Option<Controller>,
-    ticked_at: Instant,
+    pulse: Pulse,
     ticks: u64,
     inbox: Vec<(Endpoint, Parcel)>,
 }
@@ -79,10 +72,11 @@ impl Node {
             table: PartitionTable::new(plan.partitions, plan.copies),
             parts: (0..plan.partitions).map(|_| part()).collect(),
             heard_at: BTreeMap::new(),
-            leases: BTreeMap::new(),
+            taken: Taken::default(),
+            given: Given::new(plan.partitions),
             reports: BTreeMap::new(),
             controller: None,
-            ticked_at: Instant::default(),
+            pulse: Pulse::default(),
             ticks: 0,
             inbox: Vec::new(),
         }
@@ -130,13 +124,12 @@ impl Node {
     }
 
     /// A new process of the same directory: its memory is gone.
-    pub(super) fn restart(&mut self, now: Instant) {
+    pub(super) fn restart(&mut self) {
         let keeps = is_broken(Breakage::IdentityKept);
         let generation = self.generation + u64::from(!keeps);
         let life = self.life + 1;
         *self = Node::new(self.index, generation, &self.plan);
         self.life = life;
-        self.ticked_at = now;
     }
 
     /// Goes on after a pause. Returns what came meanwhile.
@@ -164,12 +157,9 @@ impl Node {
             return;
         }
         let table = &self.table;
-        self.leases.retain(|member, _| table.status(*member).is_some());
+        self.taken.learn(table);
         self.heard_at.retain(|member, _| table.status(*member).is_some());
         self.reports.retain(|member, _| table.status(*member).is_some());
-        for lease in self.leases.values_mut() {
-            lease.count(self.table.version());
-        }
         for partition in 0..self.parts.len() {
             self.see_row(now, PartitionId(partition as u16), out);
         }
@@ -180,8 +170,9 @@ impl Node {
             return;
         };
         let part = &mut self.parts[usize::from(partition.0)];
+        let given_until = self.given.until(partition);
         let may_activate_at =
-            if is_broken(Breakage::LeaseNotWaited) { now } else { part.granted_until.max(now) };
+            if is_broken(Breakage::LeaseNotWaited) { now } else { given_until.max(now) };
         let mut effects = Vec::new();
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);
@@ -211,15 +202,13 @@ impl Node {
     /// Was it stopped, it knows nothing for certain: it answers by no lease, and accuses nobody for
     /// a while.
     fn notice_pause(&mut self, now: Instant) {
-        let late = now.saturating_since(self.ticked_at);
-        if self.ticks > 0 && late > self.plan.pause_max {
+        if self.pulse.beat(now, self.plan.pause_max) {
             if !is_broken(Breakage::LeaseNotChecked) {
-                self.leases.clear();
+                self.taken.forget();
             }
             self.heard_at.values_mut().for_each(|at| *at = now);
             self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
         }
-        self.ticked_at = now;
     }
 
     fn lead(&mut self, now: Instant, out: &mut Out) {
@@ -263,7 +252,7 @@ impl Node {
                 }
             }
             Parcel::Beat { from, sent_at, version } => {
-                self.grant(now, from);
+                self.given.give(from, &self.table, &self.plan.terms, now);
                 let (granter, report) = (self.member(), self.report());
                 let known = self.table.version();
                 let answer =
@@ -280,10 +269,8 @@ impl Node {
                     self.reports.insert(from, (asked_at, report));
                 }
                 let known = self.table.version();
-                let lease = self.leases.entry(from).or_default();
                 let since = if is_broken(Breakage::LeaseFromAnswer) { now } else { asked_at };
-                lease.newest = lease.newest.max((since + self.plan.lease, version));
-                lease.count(known);
+                self.taken.take(from, version, since, &self.plan.terms, known);
                 if version > known {
                     let to = Endpoint::Node(from.directory.0 as usize);
                     out.parcels.push((to, Parcel::Pull(known)));
@@ -316,17 +303,6 @@ impl Node {
                 self.asked(now, from, number, partition, ask, out);
             }
             Parcel::Propose(_) | Parcel::Reply { .. } => (),
-        }
-    }
-
-    /// Lets another node answer for the partitions that it is the primary of.
-    fn grant(&mut self, now: Instant, to: Member) {
-        let until = now + self.plan.lease + self.plan.lease_margin;
-        for (partition, row) in self.table.rows() {
-            if row.primary() == Some(to) {
-                let part = &mut self.parts[usize::from(partition.0)];
-                part.granted_until = part.granted_until.max(until);
-            }
         }
     }
 
@@ -454,21 +430,7 @@ impl Node {
             return false;
         };
         let is_row_own = row.primary() == Some(self.member()) && Some(row.epoch) == copy.reigns();
-        let lets = |member: Member| {
-            let held = self.leases.get(&member).map(|lease| lease.held);
-            let is_known =
-                |version| version >= row.changed_at || is_broken(Breakage::LeaseOfOlderTable);
-            held.is_some_and(|(until, version)| until > now && is_known(version))
-        };
+        let lets = |member| self.taken.is_let_by(member, row, now);
         (is_row_own || is_broken(Breakage::RowNotAsked)) && lease_set.iter().all(lets)
-    }
-}
-
-impl Lease {
-    /// Counts the newest, if that table is known.
-    fn count(&mut self, known: TableVersion) {
-        if self.newest.1 <= known {
-            self.held = self.held.max(self.newest);
-        }
     }
 }

@@ -49,14 +49,11 @@ pub(super) struct Part {
     pub folded: State,
     live: Option<Live>,
     pub held: VecDeque<Held>,
-    /// When the last lease ends that was given to a primary of this partition.
-    pub granted_until: Instant,
 }
 
 impl Part {
     pub(super) fn new(copy: Copy<Record>) -> Part {
-        let granted_until = Instant::default();
-        Part { copy, folded: State::default(), live: None, held: VecDeque::new(), granted_until }
+        Part { copy, folded: State::default(), live: None, held: VecDeque::new() }
     }
 
     /// The reign is over.

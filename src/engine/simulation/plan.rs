@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::random::Random;
 use crate::engine::controller::Delays;
+use crate::engine::lease::Terms;
 use crate::engine::replica::Timing;
 
 #[derive(Clone, Debug)]
@@ -14,9 +15,7 @@ pub(crate) struct Plan {
     pub copies: usize,
     pub clients: usize,
     pub keys: u8,
-    pub lease: Duration,
-    /// What clocks may differ in, added where a lease is waited out.
-    pub lease_margin: Duration,
+    pub terms: Terms,
     pub suspect_after: Duration,
     pub pause_max: Duration,
     pub timing: Timing,
@@ -71,8 +70,7 @@ impl Plan {
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
             keys: random.between(1, 10) as u8,
-            lease: random.millis(300, 2500),
-            lease_margin: Duration::from_millis(30),
+            terms: Terms { lease: random.millis(300, 2500), margin: Duration::from_millis(30) },
             suspect_after: random.millis(300, 900),
             pause_max: Duration::from_millis(200),
             timing,

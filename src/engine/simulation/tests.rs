@@ -9,7 +9,7 @@ use crate::engine::breakage::{self, Breakage};
 /// Seeds in debug builds; the gate runs many more in release.
 const SEEDS: u64 = 150;
 
-/// Which seed finds that a rule is left out. Found by `simulate --leave-out all`; to be found anew
+/// Which seed finds that a rule is left out. Found by `simulate --break all`; to be found anew
 /// where what a seed draws has changed.
 const FOUND: &[(Breakage, u64)] = &[
     (Breakage::AckBeforeBackups, 1),
