@@ -78,6 +78,8 @@ pub(crate) enum Breakage {
     SenderForgetsAtApplied,
     /// Which messages were applied is known to the primary only.
     AppliedNotReplicated,
+    /// A read that rests on no clock does not ask anybody either.
+    ConfirmedUnasked,
 }
 
 impl Breakage {
@@ -118,6 +120,7 @@ impl Breakage {
         Breakage::MessagesLeaveEarly,
         Breakage::SenderForgetsAtApplied,
         Breakage::AppliedNotReplicated,
+        Breakage::ConfirmedUnasked,
     ];
 }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::log::{Entry, Log};
-use super::message::Message;
+use super::message::{Message, Round};
 use super::reign::Reign;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
@@ -140,6 +140,18 @@ impl<R: Clone> Copy<R> {
     /// Whose leases an answer needs: of all that may be named the next primary.
     pub(crate) fn lease_set(&self) -> Option<Members> {
         self.reign.as_ref().filter(|reign| !reign.is_superseded).map(Reign::lease_set)
+    }
+
+    /// Begins to ask all who may be named the next primary whether they still heed this one. What
+    /// has been read before that is true when they do ([`confirmed`](Self::confirmed)), whatever
+    /// clocks say.
+    pub(crate) fn confirm(&mut self) -> Option<Round> {
+        self.reign.as_mut().map(Reign::confirm)
+    }
+
+    /// The last round in which all have said so, of a reign that is not over.
+    pub(crate) fn confirmed(&self) -> Option<Round> {
+        self.reigns().and(self.reign.as_ref()).map(Reign::confirmed)
     }
 
     /// Whether another handler may run: not while too much waits for its commit.
@@ -331,7 +343,7 @@ impl<R: Clone> Copy<R> {
             Message::Append { .. } if epoch > self.joined => {
                 effects.push(reply(Message::NotJoined { epoch }));
             }
-            Message::Append { entries, committed, .. } => {
+            Message::Append { entries, committed, round, .. } => {
                 // A gap is answered with what is there: the rest comes again.
                 for entry in entries {
                     if !self.log.append(entry) {
@@ -344,7 +356,7 @@ impl<R: Clone> Copy<R> {
                     effects.push(Effect::Fold(folded));
                     self.log.trim(self.kept_max);
                 }
-                effects.push(reply(Message::Ack { epoch, last: self.log.last() }));
+                effects.push(reply(Message::Ack { epoch, last: self.log.last(), round }));
             }
             _ => (),
         }

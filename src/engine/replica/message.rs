@@ -3,6 +3,10 @@
 use super::log::{Entry, Start};
 use crate::engine::id::{Epoch, Position};
 
+/// Counts how often a primary has asked its backups whether they still heed it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Round(pub u64);
+
 /// From one copy to another. `R` is a record, `S` a whole copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Message<R, S> {
@@ -12,10 +16,17 @@ pub(crate) enum Message<R, S> {
     Joined { epoch: Epoch, last: Position },
     /// I hold what you do not, in my copy: send me yours.
     Parted { epoch: Epoch },
-    /// Records right after `after`, and how far all is committed. Without records: a sign of life.
-    Append { epoch: Epoch, after: Position, entries: Vec<Entry<R>>, committed: Position },
-    /// I have everything up to `last`.
-    Ack { epoch: Epoch, last: Position },
+    /// Records right after `after`, and how far all is committed. Without records: a sign of life,
+    /// or a question whether I am still heeded.
+    Append {
+        epoch: Epoch,
+        after: Position,
+        entries: Vec<Entry<R>>,
+        committed: Position,
+        round: Round,
+    },
+    /// I have everything up to `last`, and heed you as of that round.
+    Ack { epoch: Epoch, last: Position, round: Round },
     /// I have not joined that epoch.
     NotJoined { epoch: Epoch },
     /// I heed a later epoch.

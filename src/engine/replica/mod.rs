@@ -13,4 +13,4 @@ mod reign;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use copy::{Copy, Effect, Standing, Timing};
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use message::Message;
+pub(crate) use message::{Message, Round};

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::log::Log;
-use super::message::Message;
+use super::message::{Message, Round};
 use super::{Effect, Standing, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
@@ -35,6 +35,9 @@ struct Peer {
     acked: Position,
     /// Everything up to here was sent there.
     sent: Position,
+    /// The last round that it has answered, and that it was asked.
+    confirmed: Round,
+    asked: Round,
     heard_at: Instant,
     /// When something was last sent.
     sent_at: Option<Instant>,
@@ -65,6 +68,7 @@ pub(super) struct Reign {
     row: Row,
     pub(super) at: At,
     peers: BTreeMap<Member, Peer>,
+    round: Round,
     proposal: Option<Proposal>,
     pub(super) committed: Position,
     /// What was there when it began, all of which earlier primaries may have acknowledged.
@@ -93,6 +97,7 @@ impl Reign {
             row: row.clone(),
             at,
             peers: BTreeMap::new(),
+            round: Round::default(),
             proposal: None,
             committed: Position::default(),
             inherited,
@@ -164,6 +169,8 @@ impl Reign {
                 needs_copy: false,
                 acked: Position::default(),
                 sent: Position::default(),
+                confirmed: Round::default(),
+                asked: Round::default(),
                 heard_at: now,
                 sent_at: None,
                 waits_since: None,
@@ -210,6 +217,19 @@ impl Reign {
         self.members().chain(added).filter(counts).collect()
     }
 
+    /// Asks all whether they still heed this reign.
+    pub(super) fn confirm(&mut self) -> Round {
+        self.round = Round(self.round.0 + 1);
+        self.round
+    }
+
+    /// The last round that all who may be named the next primary have answered.
+    pub(super) fn confirmed(&self) -> Round {
+        let confirmed = |member| self.peers.get(&member).map(|peer| peer.confirmed);
+        let all = self.lease_set().iter().map(|member| confirmed(member).unwrap_or_default()).min();
+        all.unwrap_or(self.round)
+    }
+
     /// Whose acks a commit waits for, this copy's own apart.
     fn ack_set(&self) -> Members {
         let awaited = self.peers.iter().filter(|(_, peer)| peer.awaited_since.is_some());
@@ -237,7 +257,10 @@ impl Reign {
                 }
                 peer.holds(*last);
             }
-            Message::Ack { last, .. } if peer.has_joined => peer.holds(*last),
+            Message::Ack { last, round, .. } if peer.has_joined => {
+                peer.confirmed = peer.confirmed.max(*round);
+                peer.holds(*last);
+            }
             Message::Parted { .. } => peer.needs_copy = true,
             Message::NotJoined { .. } => peer.has_joined = false,
             _ => return,
@@ -273,9 +296,9 @@ impl Reign {
         if self.is_superseded {
             return;
         }
-        let (epoch, committed) = (self.epoch, self.committed);
+        let (epoch, committed, round) = (self.epoch, self.committed, self.round);
         for (member, peer) in &mut self.peers {
-            peer.send(*member, epoch, committed, log, timing, now, effects);
+            peer.send(*member, (epoch, committed, round), log, timing, now, effects);
             let is_catching_up = self.row.catching_up.contains(*member);
             peer.await_if_near(is_catching_up, log, timing, now);
         }
@@ -417,12 +440,10 @@ impl Peer {
         }
     }
 
-    #[allow(clippy::too_many_arguments)] // what one message is made of
     fn send<R: Clone, S>(
         &mut self,
         to: Member,
-        epoch: Epoch,
-        committed: Position,
+        (epoch, committed, round): (Epoch, Position, Round),
         log: &Log<R>,
         timing: &Timing,
         now: Instant,
@@ -460,15 +481,14 @@ impl Peer {
             }
         }
         let Some(entries) = log.tail(self.sent, ENTRIES_MAX) else { return };
-        if entries.is_empty() && !is_due(self.sent_at, timing.heartbeat) {
+        let is_asked = self.asked >= round;
+        if entries.is_empty() && is_asked && !is_due(self.sent_at, timing.heartbeat) {
             return;
         }
         let after = self.sent;
         self.sent = entries.last().map_or(self.sent, |entry| entry.position);
-        self.sent_at = Some(now);
-        effects.push(Effect::Send {
-            to,
-            message: Message::Append { epoch, after, entries, committed },
-        });
+        (self.sent_at, self.asked) = (Some(now), round);
+        let message = Message::Append { epoch, after, entries, committed, round };
+        effects.push(Effect::Send { to, message });
     }
 }

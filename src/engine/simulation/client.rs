@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::history::{Done, Told};
 use super::object::{Input, Key, Kind, Money, Output, kind_of};
-use super::parcel::{Ask, Endpoint, Parcel, Reply};
+use super::parcel::{Ask, Consistency, Endpoint, Parcel, Reply};
 use super::{Happening, Simulation};
 use crate::engine::history::models::{counter, list, register, set};
 use crate::engine::id::{PartitionId, Position};
@@ -144,11 +144,15 @@ impl Simulation {
 
     fn try_ask(&mut self, client: usize, asked: Asked) {
         let node = self.guess_owner(asked.partition);
+        let consistency = match self.random.percent(30) {
+            true => Consistency::Confirmed,
+            false => Consistency::Leased,
+        };
         let state = &self.clients[client];
         let (number, partition) = (state.number, asked.partition);
         let Asked { key, input, .. } = asked;
         let ask = match state.openings.get(&partition) {
-            _ if input.is_read() => Ask::Read(key, input),
+            _ if input.is_read() => Ask::Read(key, input, consistency),
             None => Ask::Open,
             // It asks one thing at a time: all before it are closed.
             Some(opening) => Ask::Write { key, input, opening: *opening, floor: number - 1 },

@@ -28,6 +28,8 @@ pub(super) struct Out {
     pub proposals: Vec<Command>,
     /// What it has answered: up to where that must never be lost.
     pub answered: Vec<(PartitionId, Position)>,
+    /// Where it has answered by lease.
+    pub leased: Vec<PartitionId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -409,11 +411,10 @@ impl Node {
     fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let part = &self.parts[usize::from(partition.0)];
         let Some(committed) = part.copy.committed() else { return };
-        if !self.may_answer(now, partition) {
-            return;
-        }
-        for held in self.parts[usize::from(partition.0)].take_ready(committed) {
+        let has_lease = self.may_answer(now, partition);
+        for held in self.parts[usize::from(partition.0)].take_ready(committed, has_lease) {
             out.answered.push((partition, held.waits_for));
+            out.leased.extend(held.round.is_none().then_some(partition));
             let parcel = Parcel::Reply { number: held.number, reply: held.reply };
             out.parcels.push((Endpoint::Client(held.client), parcel));
         }

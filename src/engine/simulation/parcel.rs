@@ -15,12 +15,21 @@ pub(super) enum Endpoint {
     Client(usize),
 }
 
+/// What a read rests on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Consistency {
+    /// Leases, and so clocks.
+    Leased,
+    /// A round to all who may be named the next primary.
+    Confirmed,
+}
+
 /// What a client asks of a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Ask {
     /// To know its session.
     Open,
-    Read(Key, Input),
+    Read(Key, Input, Consistency),
     /// Numbered; see [`Numbered`](crate::engine::execution::Numbered).
     Write {
         key: Key,

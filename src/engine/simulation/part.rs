@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::mail::{Letter, Post};
 use super::object::{Deposit, Entity, Input, Key, Money, Object, Output, Record, State};
-use super::parcel::{Ask, Reply};
+use super::parcel::{Ask, Consistency, Reply};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{
     Numbered, Outcome, Refusal, Session, SessionLimits, Sessions, Verdict,
@@ -13,7 +13,7 @@ use crate::engine::execution::{
 use crate::engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::outbox::Number;
-use crate::engine::replica::Copy;
+use crate::engine::replica::{Copy, Round};
 
 const LIMITS: SessionLimits = SessionLimits {
     idle_after: Duration::from_secs(3600),
@@ -31,6 +31,8 @@ pub(super) struct Held {
     pub number: u64,
     pub reply: Reply,
     pub waits_for: Position,
+    /// Of a read that rests on no lease.
+    pub round: Option<Round>,
     is_read: bool,
 }
 
@@ -78,7 +80,7 @@ impl Part {
         let request = RequestId { session: SessionId(client as u128), number };
         let answered = match ask {
             Ask::Open => Ok(self.open(request.session)),
-            Ask::Read(key, input) => Ok(self.read(key, input)),
+            Ask::Read(key, input, _) => Ok(self.read(key, input)),
             Ask::Write { key, input, opening, floor } => {
                 let numbered = Numbered { request, opening, floor, message: 0 };
                 self.write(key, input, &numbered)
@@ -87,7 +89,11 @@ impl Part {
         match answered {
             Ok((reply, waits_for)) => {
                 let is_read = matches!(ask, Ask::Read(..));
-                self.held.push_back(Held { client, number, reply, waits_for, is_read });
+                let round = match ask {
+                    Ask::Read(.., Consistency::Confirmed) => self.copy.confirm(),
+                    _ => None,
+                };
+                self.held.push_back(Held { client, number, reply, waits_for, round, is_read });
                 None
             }
             Err(reply) => Some(reply),
@@ -238,12 +244,18 @@ impl Part {
         self.copy.execute(record.replicated());
     }
 
-    /// Takes the answers that depend on nothing that is not committed, in their order.
-    pub(super) fn take_ready(&mut self, committed: Position) -> Vec<Held> {
+    /// Takes the answers that depend on nothing that is not committed, in their order: by lease, if
+    /// there is one, and by round.
+    pub(super) fn take_ready(&mut self, committed: Position, has_lease: bool) -> Vec<Held> {
+        let confirmed = self.copy.confirmed();
+        let is_allowed = |held: &Held| match held.round {
+            Some(round) => confirmed >= Some(round) || is_broken(Breakage::ConfirmedUnasked),
+            None => has_lease,
+        };
         let is_ready = |held: &Held| {
             let is_early = is_broken(Breakage::AnsweredBeforeCommit)
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
-            held.waits_for <= committed || is_early
+            is_allowed(held) && (held.waits_for <= committed || is_early)
         };
         // Each waits for what it saw, and not for what came before it.
         let (ready, held) = self.held.drain(..).partition(is_ready);

@@ -12,6 +12,8 @@ impl Simulation {
         for (partition, position) in &out.answered {
             let answered = self.answered.entry(*partition).or_default();
             *answered = (*answered).max(*position);
+        }
+        for partition in &out.leased {
             self.watch_answer(node, *partition);
         }
         self.watch_reigns(node);
