@@ -21,13 +21,18 @@ pub(crate) enum Invariant {
     PendingAccounted,
     /// Each pending entity is in the one order that its stage names, and in no other.
     PendingOrdered,
+    // Of a grid as a whole, which only a simulator sees at one moment.
     /// An epoch of a partition has one primary.
+    #[cfg(any(test, feature = "simulation"))]
     OnePrimaryPerEpoch,
     /// While a primary answers, nobody else may answer for its partition.
+    #[cfg(any(test, feature = "simulation"))]
     OneAnswers,
     /// Whoever may be named primary holds everything that was answered.
+    #[cfg(any(test, feature = "simulation"))]
     InSyncHoldsAnswered,
     /// No node is named twice in a row.
+    #[cfg(any(test, feature = "simulation"))]
     OneCopyPerNode,
 }
 
@@ -42,9 +47,13 @@ impl Invariant {
             Invariant::BatchBounded => "batch_bounded",
             Invariant::PendingAccounted => "pending_accounted",
             Invariant::PendingOrdered => "pending_ordered",
+            #[cfg(any(test, feature = "simulation"))]
             Invariant::OnePrimaryPerEpoch => "one_primary_per_epoch",
+            #[cfg(any(test, feature = "simulation"))]
             Invariant::OneAnswers => "one_answers",
+            #[cfg(any(test, feature = "simulation"))]
             Invariant::InSyncHoldsAnswered => "in_sync_holds_answered",
+            #[cfg(any(test, feature = "simulation"))]
             Invariant::OneCopyPerNode => "one_copy_per_node",
         }
     }
