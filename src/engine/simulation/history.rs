@@ -4,7 +4,8 @@ use super::object::{Input, Key, Kind, Output, kind_of};
 use crate::engine::history::models::{counter, list, register, set};
 use crate::engine::history::values::Values;
 use crate::engine::history::{
-    HistoryOf, Model, Operation, Outcome, bounds, lost, made_up, search, twice, version_order,
+    History, HistoryOf, Model, Operation, Outcome, bounds, lost, made_up, search, twice,
+    version_order,
 };
 use crate::engine::id::{PartitionId, Version};
 use crate::engine::instant::Instant;
@@ -34,32 +35,31 @@ impl Done {
     }
 }
 
+/// The operations of all objects of a kind.
+macro_rules! of_kind {
+    ($history:expr, $kind:ident) => {
+        operations(
+            $history,
+            Kind::$kind,
+            |input| match input {
+                Input::$kind(input) => Some(input),
+                _ => None,
+            },
+            |output| match output {
+                Output::$kind(output) => Some(output),
+                _ => None,
+            },
+        )
+    };
+}
+
 /// # Errors
 /// What cannot be.
 pub(super) fn check(history: &[Done]) -> Result<(), String> {
-    let registers = of_kind(history, Kind::Register, |input, output| match (input, output) {
-        (Input::Register(input), None) => Some((input, None)),
-        (Input::Register(input), Some(Output::Register(output))) => Some((input, Some(output))),
-        _ => None,
-    });
-    check_values(&register::Register, &registers)?;
-    let lists = of_kind(history, Kind::List, |input, output| match (input, output) {
-        (Input::List(input), None) => Some((input, None)),
-        (Input::List(input), Some(Output::List(output))) => Some((input, Some(output))),
-        _ => None,
-    });
-    check_values(&list::List, &lists)?;
-    let sets = of_kind(history, Kind::Set, |input, output| match (input, output) {
-        (Input::Set(input), None) => Some((input, None)),
-        (Input::Set(input), Some(Output::Set(output))) => Some((input, Some(output))),
-        _ => None,
-    });
-    check_values(&set::GrowingSet, &sets)?;
-    let counters = of_kind(history, Kind::Counter, |input, output| match (input, output) {
-        (Input::Counter(input), None) => Some((input, None)),
-        (Input::Counter(input), Some(Output::Counter(output))) => Some((input, Some(output))),
-        _ => None,
-    });
+    check_values(&register::Register, &of_kind!(history, Register))?;
+    check_values(&list::List, &of_kind!(history, List))?;
+    check_values(&set::GrowingSet, &of_kind!(history, Set))?;
+    let counters = of_kind!(history, Counter);
     bounds::counters(&counters).map_err(|fault| fault.to_string())?;
     check_order(&counter::Counter, &counters)
 }
@@ -81,32 +81,29 @@ fn check_order<M: Model>(model: &M, history: &HistoryOf<M>) -> Result<(), String
     search::check(model, &short).map(drop).map_err(|fault| fault.to_string())
 }
 
-/// The operations of all objects of a kind.
-fn of_kind<I, O>(
+fn operations<I, O>(
     history: &[Done],
     kind: Kind,
-    as_kind: impl Fn(Input, Option<Output>) -> Option<(I, Option<O>)>,
-) -> crate::engine::history::History<I, O> {
+    input_of: impl Fn(Input) -> Option<I>,
+    output_of: impl Fn(Output) -> Option<O>,
+) -> History<I, O> {
     let operation = |done: &Done| {
-        let (output, at) = match &done.told {
-            Told::Done { at, output, version } => (Some(output.clone()), Some((*at, *version))),
-            Told::Unknown => (None, None),
-        };
-        let (input, output) = as_kind(done.input, output).expect("answers are of the kind asked");
-        let outcome = match (output, at) {
-            (Some(output), Some((at, version))) => {
-                Outcome::Returned { at: at.as_nanos(), output, version }
-            }
-            _ => Outcome::Indeterminate,
+        let outcome = match &done.told {
+            Told::Done { at, output, version } => Outcome::Returned {
+                at: at.as_nanos(),
+                output: output_of(output.clone()).expect("answers are of the kind asked"),
+                version: *version,
+            },
+            Told::Unknown => Outcome::Indeterminate,
         };
         Operation {
             client: done.client as u32,
             object: u64::from(done.partition.0) << 8 | u64::from(done.key),
-            input,
+            input: input_of(done.input).expect("what is asked is of the key's kind"),
             invoked_at: done.began_at.as_nanos(),
             outcome,
         }
     };
-    let operations = history.iter().filter(|done| kind_of(done.key) == kind).map(operation);
-    crate::engine::history::History { operations: operations.collect() }
+    let of_kind = history.iter().filter(|done| kind_of(done.key) == kind);
+    History { operations: of_kind.map(operation).collect() }
 }
