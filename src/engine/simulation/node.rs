@@ -138,6 +138,15 @@ impl Node {
         self.ticked_at = now;
     }
 
+    /// A process of an earlier life of the directory, as after its data was restored.
+    #[cfg(test)]
+    pub(super) fn restore(&mut self, generation: u64, now: Instant) {
+        let life = self.life + 1;
+        *self = Node::new(self.index, generation, &self.plan);
+        self.life = life;
+        self.ticked_at = now;
+    }
+
     /// Goes on after a pause. Returns what came meanwhile.
     pub(super) fn resume(&mut self) -> Vec<(Endpoint, Parcel)> {
         self.process = Process::Running;
@@ -216,7 +225,9 @@ impl Node {
                 self.leases.clear();
             }
             self.heard_at.values_mut().for_each(|at| *at = now);
-            self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
+            if !is_broken(Breakage::StandstillIgnored) {
+                self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
+            }
         }
         self.ticked_at = now;
     }
@@ -446,7 +457,7 @@ impl Node {
 impl Lease {
     /// Counts the newest, if that table is known.
     fn count(&mut self, known: TableVersion) {
-        if self.newest.1 <= known {
+        if self.newest.1 <= known || is_broken(Breakage::LeaseOfNewerTable) {
             self.held = self.held.max(self.newest);
         }
     }
