@@ -436,9 +436,6 @@ impl Node {
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
     /// nodes that knew the row as it is.
     pub(super) fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
-        if is_broken(Breakage::LeaseNotChecked) {
-            return true;
-        }
         let copy = &self.parts[usize::from(partition.0)].copy;
         let (Some(row), Some(lease_set)) = (self.table.row(partition), copy.lease_set()) else {
             return false;
@@ -450,7 +447,8 @@ impl Node {
                 |version| version >= row.changed_at || is_broken(Breakage::LeaseOfOlderTable);
             held.is_some_and(|(until, version)| until > now && is_known(version))
         };
-        (is_row_own || is_broken(Breakage::RowNotAsked)) && lease_set.iter().all(lets)
+        (is_row_own || is_broken(Breakage::RowNotAsked))
+            && (is_broken(Breakage::LeaseNotChecked) || lease_set.iter().all(lets))
     }
 }
 

@@ -272,9 +272,13 @@ impl Play {
                 let _ = self.attempt(name, None);
             }
         }
-        let is_done = |line: &str| !line.ends_with("refused") && !line.ends_with("unknown");
-        let is_shown = name.0 != words::READER;
-        self.heard.retain(|(heard, line)| *heard != name || (is_shown && is_done(line)));
+        // Of all that was heard of it, one answer is shown.
+        let answer = self.asked[&name].answer.as_ref().map(super::show::output);
+        self.heard.retain(|(heard, _)| *heard != name);
+        if name.0 != words::READER {
+            let line = format!("{} {}", super::show::name(name), answer.unwrap_or_default());
+            self.heard.push((name, line));
+        }
         Ok(())
     }
 }

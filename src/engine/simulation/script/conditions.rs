@@ -1,10 +1,10 @@
 //! What a script may wait for, or expect.
 //!
-//! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `in-sync|leaving|catching NODE`,
-//! `up|down|dead NODE`, `serving NODE`, `reigning NODE`, `entitled NODE` (its answers may be
-//! given), `running NODE`, `held KIND`, `holds NODE KEY`, `knows NODE`, `leading NODE`,
-//! `has NODE N` (records), `answer A#1` (anything that was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first partition's, where not all
-//! are meant.
+//! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `held KIND`, `leading NODE`,
+//! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
+//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `has NODE N` (records), `knows
+//! NODE` (the whole table), `answer A#1` (anything that was not shown yet), `answered A#1`; each
+//! after `not`, too. Of rows: the first partition's, where not all are meant.
 
 use super::{Play, words};
 use crate::engine::id::{Epoch, PartitionId};

@@ -6,7 +6,7 @@ use crate::engine::breakage::Breakage;
 #[test]
 fn two_processes_have_one_name() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         propose impostor 1
         show members
@@ -16,17 +16,17 @@ fn two_processes_have_one_name() {
     ";
     let shown = "
         refused: NameTaken
-        members: 0 1 2
-        1: up
+        members: 3
+        another: up
         at rest
     ";
-    check(script, shown, &[(Breakage::NameShared, "members: 0 1 2 99")]);
+    check(script, shown, &[(Breakage::NameShared, "members: 4")]);
 }
 
 #[test]
 fn an_old_generation_comes_back() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         until 2 copies
         let old primary
@@ -36,6 +36,7 @@ fn an_old_generation_comes_back() {
         until answer A#1
         let third other
         lead third
+        run 700ms
         crash new
         run 20ms
         restart new
@@ -44,8 +45,7 @@ fn an_old_generation_comes_back() {
         propose enter new 1
         show status new
         until not in-sync new
-        run 500ms
-        show row
+        show copies
         rest
         show value 0
     ";
@@ -54,7 +54,7 @@ fn an_old_generation_comes_back() {
         row: epoch 1, primary old, in sync old new
         refused: OldGeneration { last: Generation(2) }
         new/2: up
-        row: epoch 1, primary old, in sync old, leaving new
+        copies: old new
         at rest
         value 0: old 7, new 7
     ";
@@ -71,7 +71,7 @@ fn an_old_generation_comes_back() {
 #[test]
 fn a_data_directory_was_restored() {
     let script = "
-        grid nodes=3 copies=2 seed=1 protect=1000
+        grid nodes=3 copies=2 protect=1000
         until served
         until 2 copies
         let old primary
@@ -81,6 +81,7 @@ fn a_data_directory_was_restored() {
         until answer A#1
         let third other
         lead third
+        run 700ms
         crash new
         restart new
         until up new
@@ -134,7 +135,7 @@ fn a_data_directory_was_restored() {
 #[test]
 fn a_node_is_stopped_twice() {
     let script = "
-        grid nodes=3 copies=2 seed=1 protect=500
+        grid nodes=3 copies=2 protect=500
         until served
         until 2 copies
         let old primary
@@ -144,6 +145,7 @@ fn a_node_is_stopped_twice() {
         until answer A#1
         let third other
         lead third
+        run 700ms
         crash new
         propose declare new
         propose declare new
@@ -166,7 +168,7 @@ fn a_node_is_stopped_twice() {
     let shown = "
         A#1 written
         refused: AlreadySo
-        row: epoch 1, primary old, in sync old third new
+        row: epoch 1, primary old, in sync old new third
         new/2: up
         new/2: dead
         at rest
@@ -178,7 +180,7 @@ fn a_node_is_stopped_twice() {
 #[test]
 fn nodes_come_and_go_in_storms() {
     let script = "
-        grid nodes=5 voters=3 copies=2 partitions=4 seed=1 protect=500 balance=300
+        grid nodes=5 voters=3 copies=2 partitions=4 protect=500 balance=300
         until served
         until 2 copies
         open A
@@ -194,6 +196,7 @@ fn nodes_come_and_go_in_storms() {
         propose drain 4
         run 30ms
         restart 3
+        until up 3
         propose drain 3
         run 200ms
         propose undrain 4
@@ -230,7 +233,6 @@ fn nodes_come_and_go_in_storms() {
         A#3 counted 1
         A#4 counted 1
         A#5 counted 2
-        refused: AlreadySo
         A#6 counted 2
         A#7 counted 2
         A#8 counted 2
@@ -241,7 +243,6 @@ fn nodes_come_and_go_in_storms() {
         shown,
         &[
             (Breakage::IdentityKept, "in_sync_holds_answered"),
-            (Breakage::InSyncWithoutCatchUp, "in_sync_holds_answered"),
             (Breakage::PromotedOutOfSync, "in_sync_holds_answered"),
         ],
     );

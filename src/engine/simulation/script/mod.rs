@@ -35,6 +35,9 @@ pub(super) use hooks::Hooks;
 /// How long `until` waits, in virtual time.
 const PATIENCE: Duration = Duration::from_secs(15);
 
+/// By so many seeds a script shows the same: they draw how long everything takes.
+const SEEDS: u64 = 10;
+
 /// One ask of a script's client: which client, and its number.
 type Name = (usize, u64);
 
@@ -60,15 +63,15 @@ struct Play {
     output: String,
 }
 
-/// Runs a script. Returns what it shows.
+/// Runs a script, by a seed. Returns what it shows.
 ///
 /// # Errors
 /// What must not be, and where.
-fn play(script: &str) -> Result<String, String> {
+fn play(script: &str, seed: u64) -> Result<String, String> {
     let work = || {
         let mut lines = script.lines().map(str::trim).filter(|line| !line.is_empty());
         let plan = words::plan(lines.next().expect("a script begins with its grid"));
-        let simulation = Simulation::of(plan.0, Random::new(plan.1), None);
+        let simulation = Simulation::of(plan, Random::new(seed), None);
         let mut play = Play {
             simulation,
             names: Vec::new(),
@@ -91,17 +94,19 @@ fn play(script: &str) -> Result<String, String> {
     })
 }
 
-/// Runs a script, which shows what is expected; and once more without each of the rules: then what
-/// it comes to contains what is said there, and is another.
+/// Runs a script, which shows what is expected, whatever the seed; and once more without each of
+/// the rules: then what it comes to contains what is said there, and is another.
 fn check(script: &str, expected: &str, rules: &[(Breakage, &str)]) {
     let lines = expected.lines().map(str::trim).filter(|line| !line.is_empty());
     let expected: String = lines.map(|line| format!("{line}\n")).collect();
-    match play(script) {
-        Ok(output) => assert_eq!(output, expected, "\n{output}"),
-        Err(what) => panic!("{what}"),
+    for seed in 1..=SEEDS {
+        match play(script, seed) {
+            Ok(output) => assert_eq!(output, expected, "by seed {seed}\n{output}"),
+            Err(what) => panic!("by seed {seed}: {what}"),
+        }
     }
     for (rule, sign) in rules {
-        let found = breakage::with(Some(*rule), || play(script));
+        let found = breakage::with(Some(*rule), || play(script, 1));
         assert_ne!(found.as_ref(), Ok(&expected), "without {rule:?}");
         let text = found.unwrap_or_else(|what| what);
         assert!(text.contains(sign), "without {rule:?}: {text}");

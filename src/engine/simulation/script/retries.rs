@@ -6,7 +6,7 @@ use crate::engine::breakage::Breakage;
 #[test]
 fn a_retry_meets_an_uncommitted_record() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         until 2 copies
         let old primary
@@ -46,7 +46,7 @@ fn a_retry_meets_an_uncommitted_record() {
 #[test]
 fn retries_come_twice_and_late_across_a_failover() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         until 2 copies
         let old primary
@@ -56,6 +56,7 @@ fn retries_come_twice_and_late_across_a_failover() {
         until answer A#1
         let third other
         lead third
+        run 700ms
         lose reply from old
         write 1 5 as A#2
         run 50ms
@@ -86,7 +87,7 @@ fn retries_come_twice_and_late_across_a_failover() {
         A#2 expired
         B#1 counted 8
         at rest
-        value 1: third 8, new 8
+        value 1: new 8, third 8
     ";
     check(
         script,
@@ -102,7 +103,7 @@ fn retries_come_twice_and_late_across_a_failover() {
 #[test]
 fn a_first_try_comes_after_its_retry_was_answered() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         until 2 copies
         let old primary
@@ -112,6 +113,7 @@ fn a_first_try_comes_after_its_retry_was_answered() {
         until answer A#1
         let third other
         lead third
+        run 700ms
         hold ask to new
         write 1 5 as A#2 at new
         pass ask
@@ -132,7 +134,7 @@ fn a_first_try_comes_after_its_retry_was_answered() {
         A#2 counted 5
         A#3 counted 5
         at rest
-        value 1: third 5, new 5
+        value 1: new 5, third 5
     ";
     check(
         script,
@@ -145,9 +147,55 @@ fn a_first_try_comes_after_its_retry_was_answered() {
 }
 
 #[test]
+fn a_first_try_comes_after_its_retry_was_refused() {
+    let script = "
+        grid nodes=3 copies=2
+        until served
+        until 2 copies
+        let old primary
+        let new backup
+        let third other
+        open A
+        lead third
+        run 700ms
+        hold ask to old
+        write 1 5 as A#1 at old
+        pass ask
+        retry A#1 at new
+        until answer A#1
+        release ask
+        until answer A#1
+        crash old
+        until served by new
+        retry A#1
+        until answer A#1
+        read 1 as A#2
+        until answer A#2
+        rest
+        show value 1
+    ";
+    let shown = "
+        A#1 refused
+        A#1 counted 5
+        A#1 counted 5
+        A#2 counted 5
+        at rest
+        value 1: new 5, third 5
+    ";
+    check(
+        script,
+        shown,
+        &[
+            (Breakage::RetryRuns, "and then Counter(10)"),
+            (Breakage::AnswersNotReplicated, "and then Counter(10)"),
+        ],
+    );
+}
+
+#[test]
 fn a_first_try_comes_after_its_number_was_closed() {
     let script = "
-        grid nodes=3 copies=2 seed=1
+        grid nodes=3 copies=2
         until served
         until 2 copies
         let old primary
@@ -158,6 +206,7 @@ fn a_first_try_comes_after_its_number_was_closed() {
         open B
         let third other
         lead third
+        run 700ms
         hold ask to new
         write 1 5 as A#2 at new
         pass ask
@@ -184,7 +233,7 @@ fn a_first_try_comes_after_its_number_was_closed() {
         A#2 expired
         A#4 counted 8
         at rest
-        value 1: third 8, new 8
+        value 1: new 8, third 8
     ";
     check(
         script,

@@ -1,8 +1,9 @@
 //! What a script shows.
 //!
-//! `row`, `primary`, `copies`, `status NODE`, `members` (those that are up), `serving` (whose handlers may run), `entitled` (whose
-//! answers may be given), `value KEY` (committed, at each holder that is there), `held KIND` (how
-//! many), `answers` (those not shown yet).
+//! `row`, `primary`, `copies`, `status NODE`, `members` (how many are up), `serving` (whose
+//! handlers may run), `entitled` (whose answers may be given), `value KEY` (committed, at each
+//! holder that is there), `held KIND` (how many), `answers` (those not shown yet). Nodes are shown
+//! in the order in which the script has named them; one that it has not is `another`.
 
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
@@ -34,8 +35,7 @@ impl Play {
             ["members"] => {
                 let nodes = self.simulation.consensus.table.nodes().iter();
                 let up = nodes.filter(|(_, node)| node.status == Status::Up);
-                let names: Vec<String> = up.map(|(it, _)| self.name_of(it.0 as usize)).collect();
-                format!("members: {}", names.join(" "))
+                format!("members: {}", up.count())
             }
             ["serving"] => {
                 let serves = |node: &usize| {
@@ -67,8 +67,9 @@ impl Play {
     }
 
     fn those(&self, is_one: impl Fn(&usize) -> bool) -> String {
-        let nodes = (0..self.simulation.nodes.len()).filter(is_one);
-        let names: Vec<String> = nodes.map(|node| self.name_of(node)).collect();
+        let mut nodes: Vec<usize> = (0..self.simulation.nodes.len()).filter(is_one).collect();
+        nodes.sort_by_key(|node| self.place_of(*node));
+        let names: Vec<String> = nodes.into_iter().map(|node| self.name_of(node)).collect();
         if names.is_empty() { "-".to_owned() } else { names.join(" ") }
     }
 
@@ -103,8 +104,10 @@ impl Play {
         let row = self.simulation.consensus.table.row(partition).expect("there is one");
         let holders = row.holders().into_iter().flat_map(Members::iter);
         let is_there = |node: &usize| !self.simulation.nodes[*node].is_crashed();
-        let nodes = holders.map(words::index).filter(is_there);
+        let mut nodes: Vec<usize> = holders.map(words::index).filter(is_there).collect();
+        nodes.sort_by_key(|node| self.place_of(*node));
         let values: Vec<String> = nodes
+            .into_iter()
             .map(|node| format!("{} {}", self.name_of(node), self.value(node, partition, key)))
             .collect();
         format!("value {word}: {}", values.join(", "))
@@ -142,12 +145,12 @@ pub(super) fn reply(of: Name, reply: &Reply) -> String {
         Reply::Unknown => "unknown".to_owned(),
         Reply::NotOpen => "not open".to_owned(),
         Reply::Expired => "expired".to_owned(),
-        Reply::Done { output, .. } => output_text(output),
+        Reply::Done { output: done, .. } => output(done),
     };
     format!("{} {what}", name(of))
 }
 
-fn output_text(output: &Output) -> String {
+pub(super) fn output(output: &Output) -> String {
     match output {
         Output::Register(register::Output::Written) => "written".to_owned(),
         Output::Register(register::Output::Found(value)) => format!("found {value}"),

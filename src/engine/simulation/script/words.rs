@@ -21,12 +21,11 @@ pub(super) const READER: usize = CLIENTS + 25;
 /// Numbers from here on are those of opens: times the partition's number, from 1.
 pub(super) const OPEN: u64 = 1_000_000;
 
-/// `grid nodes=3 copies=2 ...`: the plan, and the seed. All times are in milliseconds.
-pub(super) fn plan(line: &str) -> (Plan, u64) {
+/// `grid nodes=3 copies=2 ...`: the plan. All times are in milliseconds.
+pub(super) fn plan(line: &str) -> Plan {
     let mut words = line.split_whitespace();
     assert_eq!(words.next(), Some("grid"), "a script begins with its grid");
     let mut plan = calm();
-    let mut seed = 1;
     for word in words {
         let (name, value) = word.split_once('=').expect("name=value");
         let value: u64 = value.parse().expect("a number");
@@ -36,7 +35,6 @@ pub(super) fn plan(line: &str) -> (Plan, u64) {
             "voters" => plan.voters = value as usize,
             "copies" => plan.copies = value as usize,
             "partitions" => plan.partitions = value as u16,
-            "seed" => seed = value,
             "lease" => plan.lease = millis,
             "suspect" => plan.suspect_after = millis,
             "protect" => plan.delays.protect_after = millis,
@@ -50,7 +48,7 @@ pub(super) fn plan(line: &str) -> (Plan, u64) {
             name => panic!("no such word of a grid: {name}"),
         }
     }
-    (plan, seed)
+    plan
 }
 
 fn calm() -> Plan {
@@ -186,10 +184,16 @@ impl Play {
         node.ok_or_else(|| format!("there is no {word}: {row:?}"))
     }
 
-    /// As the script calls it.
+    /// As the script calls it, or `another`.
     pub(super) fn name_of(&self, node: usize) -> String {
         let known = self.names.iter().find(|(_, named)| *named == node);
-        known.map_or_else(|| node.to_string(), |(name, _)| name.clone())
+        known.map_or_else(|| "another".to_owned(), |(name, _)| name.clone())
+    }
+
+    /// Whom the script has named first.
+    pub(super) fn place_of(&self, node: usize) -> usize {
+        let place = self.names.iter().position(|(_, named)| *named == node);
+        place.unwrap_or(usize::MAX)
     }
 
     /// Later lives are marked so.
@@ -202,7 +206,10 @@ impl Play {
     }
 
     pub(super) fn names_of(&self, members: impl Iterator<Item = Member>) -> String {
-        let names: Vec<String> = members.map(|member| self.name_of_member(member)).collect();
+        let mut members: Vec<Member> = members.collect();
+        members.sort_by_key(|member| self.place_of(index(*member)));
+        let names = members.iter().map(|member| self.name_of_member(*member));
+        let names: Vec<String> = names.collect();
         if names.is_empty() { "-".to_owned() } else { names.join(" ") }
     }
 }
