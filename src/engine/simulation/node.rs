@@ -262,7 +262,8 @@ impl Node {
 
     pub(super) fn receive(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
         match self.process {
-            Process::Running => (),
+            // Before anything is concluded from what comes first.
+            Process::Running => self.notice_pause(now),
             Process::Paused => return self.keep(from, parcel),
             Process::Crashed => return,
         }

@@ -410,3 +410,44 @@ fn primaries_crash_as_fast_as_copies_are_made_anew() {
         ],
     );
 }
+
+#[test]
+fn a_starved_primary_keeps_its_healthy_backups() {
+    let script = "
+        grid nodes=3 copies=3 suspect=900
+        until served
+        until 3 copies
+        let old primary
+        let one backup
+        let two backup
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        lead two
+        run 700ms
+        pause old
+        run 700ms
+        resume old
+        run 50ms
+        pause old
+        run 700ms
+        resume old
+        run 50ms
+        show row
+        write 0 8 as A#2
+        until answer A#2
+        run 500ms
+        show row
+        rest
+        show value 0
+    ";
+    let shown = "
+        A#1 written
+        row: epoch 1, primary old, in sync old one two
+        A#2 written
+        row: epoch 1, primary old, in sync old one two
+        at rest
+        value 0: old 8, one 8, two 8
+    ";
+    check(script, shown, &[(Breakage::StandstillIgnored, "catching up one")]);
+}
