@@ -278,17 +278,22 @@ fn the_leader_dies_alone_and_no_caller_notices() {
         run 700ms
         crash boss
         write 0 8 as A#2
-        until answer A#2
+        run 50ms
+        expect answered A#2
         run 100ms
         write 0 9 as A#3
-        until answer A#3
+        run 50ms
+        expect answered A#3
         run 200ms
         write 0 10 as A#4
-        until answer A#4
+        run 50ms
+        expect answered A#4
         until not leading boss
         run 1s
         write 0 11 as A#5
-        until answer A#5
+        run 50ms
+        expect answered A#5
+        show answers
         show row
         rest
         show value 0
