@@ -80,10 +80,22 @@ pub(crate) enum Breakage {
     AppliedNotReplicated,
     /// A read that rests on no clock does not ask anybody either.
     ConfirmedUnasked,
+    /// Two nodes may have one name.
+    NameShared,
+    /// A process joins with a generation that its directory has had.
+    GenerationReused,
+    /// A primary that stood still takes the others' silence for theirs.
+    StandstillIgnored,
+    /// A lease counts though its giver knows a newer table.
+    LeaseOfNewerTable,
+    /// Of those that were removed, one is chosen though another may live that holds more.
+    LeavingNotAwaited,
+    /// News of the table are taken in though some before them were lost.
+    GapIgnored,
 }
 
 impl Breakage {
-    /// All of them.
+    /// Those that seeds look for. Scripts look for the others, too.
     pub(crate) const ALL: &[Breakage] = &[
         Breakage::AckBeforeBackups,
         Breakage::NoFence,

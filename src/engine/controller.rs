@@ -239,7 +239,11 @@ fn choose_primary(
     // Whom the last primary removed without knowing it has all that was acknowledged. Others that
     // are leaving have not: so it takes all of them to know which.
     let leaving = || row.leaving().into_iter().flat_map(Members::iter);
-    let living: Vec<Member> = leaving().filter(|holder| !table.is_dead(*holder)).collect();
+    let may_live = |holder: &Member| match is_broken(Breakage::LeavingNotAwaited) {
+        true => is_able(*holder),
+        false => !table.is_dead(*holder),
+    };
+    let living: Vec<Member> = leaving().filter(may_live).collect();
     if !living.is_empty() {
         return most(&living, view, &held).filter(|best| is_able(*best));
     }

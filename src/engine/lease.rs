@@ -88,7 +88,7 @@ impl Taken {
 
 impl Lease {
     fn count(&mut self, known: TableVersion) {
-        if self.newest.1 <= known {
+        if self.newest.1 <= known || is_broken(Breakage::LeaseOfNewerTable) {
             self.counted = self.counted.max(self.newest);
         }
     }

@@ -57,6 +57,8 @@ impl Simulation {
                 if !self.consensus.has_majority(node, &self.network, is_running) {
                     return; // it comes to nothing
                 }
+                #[cfg(test)]
+                let commands = self.script.sieve(commands);
                 let wait = self.random.millis(2, 25);
                 if self.random.percent(self.plan.late_commit_percent) {
                     let later = wait + self.random.millis(1, 1500);
@@ -117,7 +119,7 @@ impl Simulation {
         if is_led {
             self.consensus.lost_at = None;
             // Now and then the lead changes without need.
-            if !self.has_healed && self.random.percent(2) {
+            if !self.has_healed && self.random.percent(self.plan.whim_percent) {
                 self.consensus.lost_at = Some(Instant::default());
             }
         }
@@ -148,7 +150,7 @@ impl Simulation {
         }
     }
 
-    fn lead(&mut self, leader: usize) {
+    pub(super) fn lead(&mut self, leader: usize) {
         self.consensus.lost_at = None;
         if let Some(before) = self.consensus.leader.replace(leader).filter(|it| *it != leader) {
             // It finds out later.

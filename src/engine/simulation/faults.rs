@@ -18,7 +18,7 @@ pub(super) struct Network {
     twice_percent: u64,
     news_loss_percent: u64,
     /// Ways that are cut, in one direction.
-    cuts: BTreeSet<(usize, usize)>,
+    pub(super) cuts: BTreeSet<(usize, usize)>,
     /// Ways on which everything takes longer.
     clogged: BTreeMap<(usize, usize), Duration>,
 }
@@ -100,11 +100,11 @@ impl Network {
         !self.cuts.contains(&(one, other)) && !self.cuts.contains(&(other, one))
     }
 
-    fn cut(&mut self, one: usize, other: usize) {
+    pub(super) fn cut(&mut self, one: usize, other: usize) {
         self.cuts.extend([(one, other), (other, one)]);
     }
 
-    fn heal(&mut self) {
+    pub(super) fn heal(&mut self) {
         self.cuts.clear();
         self.clogged.clear();
     }

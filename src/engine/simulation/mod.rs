@@ -22,6 +22,8 @@ mod plan;
 pub(crate) mod random;
 mod rest;
 #[cfg(test)]
+mod script;
+#[cfg(test)]
 mod tests;
 mod watch;
 
@@ -127,6 +129,8 @@ pub(crate) struct Simulation {
     /// What must not be, and was seen at once.
     failure: Option<String>,
     trace: Option<Trace>,
+    #[cfg(test)]
+    script: script::Hooks,
 }
 
 /// Runs one seed.
@@ -148,6 +152,10 @@ impl Simulation {
     fn new(seed: u64, trace: Option<Trace>) -> Simulation {
         let mut random = Random::new(seed);
         let plan = Plan::draw(&mut random);
+        Simulation::of(plan, random, trace)
+    }
+
+    fn of(plan: Plan, random: Random, trace: Option<Trace>) -> Simulation {
         let consensus = Consensus::new(&plan);
         let nodes: Vec<Node> = (0..plan.nodes).map(|at| Node::new(at, 1, &plan)).collect();
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
@@ -168,6 +176,8 @@ impl Simulation {
             has_healed: false,
             failure: None,
             trace,
+            #[cfg(test)]
+            script: script::Hooks::default(),
         };
         simulation.begin();
         simulation
@@ -261,6 +271,10 @@ impl Simulation {
 
     fn deliver(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
         self.note(|| format!("{from:?} -> {to:?}: {parcel:?}"));
+        #[cfg(test)]
+        if self.script.hears(self.now, to, &parcel) {
+            return;
+        }
         match (to, parcel) {
             (Endpoint::Client(client), parcel) => self.client_hears(client, parcel),
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
@@ -296,6 +310,10 @@ impl Simulation {
     }
 
     fn send(&mut self, from: Endpoint, to: Endpoint, parcel: Parcel) {
+        #[cfg(test)]
+        if self.script.takes(from, to, &parcel) {
+            return;
+        }
         for wait in self.network.carry(from, to, &parcel, &mut self.random) {
             self.after(wait, Happening::Deliver { from, to, parcel: Box::new(parcel.clone()) });
         }

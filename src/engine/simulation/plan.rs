@@ -38,6 +38,8 @@ pub(crate) struct Plan {
     pub operator_percent: u64,
     pub isolate_percent: u64,
     pub cut_percent: u64,
+    /// New leaders without need, at each look.
+    pub whim_percent: u64,
 }
 
 impl Plan {
@@ -89,6 +91,7 @@ impl Plan {
             operator_percent: percent(random, 70),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
+            whim_percent: 2,
         }
     }
 }

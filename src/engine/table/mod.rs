@@ -194,12 +194,14 @@ impl PartitionTable {
 
     fn join(&mut self, join: &Join) -> Result<(), Refusal> {
         let Join { member, name, role, zone, weight } = join;
-        if self.has_other_of_name(member.directory, name) {
+        if self.has_other_of_name(member.directory, name) && !is_broken(Breakage::NameShared) {
             return Err(Refusal::NameTaken);
         }
         let known = self.nodes.get(&member.directory).map(|node| node.generation);
         let last = known.or_else(|| self.forgotten.get(&member.directory).copied());
-        if let Some(last) = last.filter(|last| *last >= member.generation) {
+        if let Some(last) =
+            last.filter(|last| *last >= member.generation && !is_broken(Breakage::GenerationReused))
+        {
             return Err(Refusal::OldGeneration { last });
         }
         let node = Node {

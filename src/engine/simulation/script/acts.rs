@@ -1,0 +1,290 @@
+//! What the lines of a script do.
+//!
+//! * `let NAME NODE`: from now on this node is called so.
+//! * `until CONDITION`, `expect CONDITION`, `run 300ms`, `show THING`, `rest`.
+//! * `crash|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`.
+//! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
+//! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
+//!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
+//!   come at once, and those that are held back do not yet.
+//! * `propose arm|promote|catch-up|declare|drain|undrain|mark-down|readmit NODE`,
+//!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
+//!   once.
+//! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
+//!   `retry A#1 [at NODE]`, `done A#1`: again and again, where the primary is, until it is done.
+
+use std::time::Duration;
+
+use super::super::object::{Input, Key};
+use super::super::parcel::{Ask, Consistency, Endpoint, Parcel};
+use super::hooks::Filter;
+use super::{Asked, Name, Play, words};
+use crate::engine::id::{NodeId, PartitionId};
+use crate::engine::table::{Command, DirectoryId, Generation, Member, RowChange};
+
+impl Play {
+    pub(super) fn act(&mut self, line: &str) -> Result<(), String> {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let (verb, rest) = words.split_first().expect("the line is not empty");
+        match *verb {
+            "let" => {
+                let node = self.node(rest[1])?;
+                self.names.push((rest[0].to_owned(), node));
+            }
+            "until" => {
+                let rest: Vec<String> = rest.iter().map(|word| (*word).to_owned()).collect();
+                let is_so = |play: &Play| {
+                    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+                    play.is_so(&rest)
+                };
+                self.until(line, is_so)?;
+                if rest[0] == "answer" {
+                    self.show_answers(Some(words::name(&rest[1])));
+                }
+            }
+            "expect" => {
+                if !self.is_so(rest) {
+                    return Err(format!("it is not so, of {:?}", self.simulation.first_row()));
+                }
+            }
+            "run" => self.run_for(words::duration(rest[0]))?,
+            "show" => self.show(rest)?,
+            "rest" => self.rest()?,
+            "cut" | "oneway" | "split" | "ring" | "heal" => self.change_network(verb, rest)?,
+            "hold" | "lose" => self.filter(*verb == "hold", rest)?,
+            "release" => self.simulation.script_release(rest[0]),
+            "pass" => self.simulation.script.filters.retain(|filter| filter.kind != rest[0]),
+            "forget" => self.forget(rest[0]),
+            "propose" => self.propose(rest)?,
+            "open" | "write" | "read" | "retry" | "done" => self.act_as_client(verb, rest)?,
+            _ => self.act_on_node(verb, rest)?,
+        }
+        self.check_step()
+    }
+
+    fn act_on_node(&mut self, verb: &str, rest: &[&str]) -> Result<(), String> {
+        let node = self.node(rest[0])?;
+        let simulation = &mut self.simulation;
+        let others = (0..simulation.nodes.len()).filter(|other| *other != node);
+        match verb {
+            "crash" => simulation.nodes[node].crash(),
+            "restart" => simulation.restart(node),
+            "restore" => {
+                let generation = rest[1].parse().expect("a generation");
+                simulation.nodes[node].crash();
+                simulation.nodes[node].restore(generation);
+                let life = simulation.nodes[node].life();
+                simulation.after(Duration::ZERO, super::super::Happening::Tick { node, life });
+            }
+            "pause" => simulation.nodes[node].pause(),
+            "resume" => simulation.resume(node),
+            "isolate" => simulation.isolate(node),
+            "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
+            "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),
+            "lead" => simulation.lead(node),
+            verb => panic!("no such command: {verb}"),
+        }
+        Ok(())
+    }
+
+    fn change_network(&mut self, verb: &str, rest: &[&str]) -> Result<(), String> {
+        let all = self.simulation.nodes.len();
+        match verb {
+            "cut" => {
+                let (one, other) = (self.node(rest[0])?, self.node(rest[1])?);
+                self.simulation.network.cut(one, other);
+            }
+            "oneway" => {
+                let way = (self.node(rest[0])?, self.node(rest[1])?);
+                self.simulation.network.cuts.insert(way);
+            }
+            "split" => {
+                let at = rest.iter().position(|word| *word == "|").expect("two sides");
+                for one in &rest[..at] {
+                    for other in &rest[at + 1..] {
+                        let (one, other) = (self.node(one)?, self.node(other)?);
+                        self.simulation.network.cut(one, other);
+                    }
+                }
+            }
+            "ring" => {
+                for one in 0..all {
+                    for other in
+                        (0..all).filter(|it| (2..all - 1).contains(&((one + all - it) % all)))
+                    {
+                        self.simulation.network.cut(one, other);
+                    }
+                }
+            }
+            _ => self.simulation.network.heal(),
+        }
+        Ok(())
+    }
+
+    fn filter(&mut self, holds: bool, rest: &[&str]) -> Result<(), String> {
+        let end = |word: &str| match after(rest, word) {
+            Some(node) => self.node(node).map(Some),
+            None => Ok(None),
+        };
+        let (from, to) = (end("from")?, end("to")?);
+        let filter = Filter { kind: rest[0].to_owned(), from, to, holds };
+        self.simulation.script.filters.push(filter);
+        Ok(())
+    }
+
+    fn forget(&mut self, kind: &str) {
+        self.simulation.script.held.retain(|(held, _)| held != kind);
+        self.simulation.script.filters.retain(|filter| filter.kind != kind);
+    }
+
+    fn propose(&mut self, rest: &[&str]) -> Result<(), String> {
+        let node = self.node(rest[1])?;
+        let member = self.simulation.nodes[node].member();
+        let table = &self.simulation.consensus.table;
+        let known = table.nodes().get(&member.directory).map(|it| it.generation);
+        let listed = Member { generation: known.unwrap_or(member.generation), ..member };
+        let at = table.at(PartitionId(0)).expect("there is one");
+        let row = |change| Command::Row { at, change };
+        let command = match rest[0] {
+            "arm" => row(RowChange::Arm { next: listed }),
+            "promote" => row(RowChange::Promote(listed)),
+            "catch-up" => row(RowChange::CatchUp(listed)),
+            "declare" => Command::DeclareDead(listed),
+            "drain" => Command::Drain { member: listed, is_draining: true },
+            "undrain" => Command::Drain { member: listed, is_draining: false },
+            "mark-down" => Command::MarkDown(listed),
+            "readmit" => Command::Readmit(listed),
+            "enter" | "impostor" => {
+                let Command::Join(mut join) = self.simulation.nodes[node].join() else {
+                    unreachable!("that is how it comes");
+                };
+                if rest[0] == "enter" {
+                    join.member.generation = Generation(rest[2].parse().expect("a number"));
+                } else {
+                    join.member = Member { directory: DirectoryId(99), generation: Generation(1) };
+                    join.name = NodeId::new(&format!("n{node}"));
+                }
+                Command::Join(join)
+            }
+            word => panic!("nobody proposes {word}"),
+        };
+        let applied = table.clone().apply(std::slice::from_ref(&command));
+        if let Some((_, refusal)) = applied.refused.first() {
+            self.say(&format!("refused: {refusal:?}"));
+        } else {
+            self.simulation.commit(&[command]);
+        }
+        Ok(())
+    }
+
+    fn act_as_client(&mut self, verb: &str, rest: &[&str]) -> Result<(), String> {
+        let at = after(rest, "at").map(|node| self.node(node)).transpose()?;
+        match verb {
+            "open" => return self.open(rest[0]),
+            "done" => {
+                let name = words::name(rest[0]);
+                self.insist(name)?;
+                self.show_answers(Some(name));
+                return Ok(());
+            }
+            "retry" => return self.attempt(words::name(rest[0]), at),
+            _ => (),
+        }
+        let (partition, key) = words::key(rest[0]);
+        let input = match verb {
+            "read" => words::read(key),
+            _ => words::write(key, rest[1].parse().expect("a value is a number")),
+        };
+        let name = words::name(after(rest, "as").expect("as whom"));
+        let floor = after(rest, "floor").map_or(name.1 - 1, |it| it.parse().expect("a number"));
+        self.ask(name, partition, key, input, floor);
+        self.attempt(name, at)
+    }
+
+    pub(super) fn ask(
+        &mut self,
+        name: Name,
+        partition: PartitionId,
+        key: Key,
+        input: Input,
+        floor: u64,
+    ) {
+        let began_at = self.simulation.now;
+        let asked = Asked { partition, key, input, floor, began_at, answer: None };
+        let known = self.asked.insert(name, asked);
+        assert!(known.is_none(), "each number is used once: {name:?}");
+    }
+
+    /// One try, at the primary if not elsewhere.
+    fn attempt(&mut self, name: Name, at: Option<usize>) -> Result<(), String> {
+        let (client, number) = name;
+        let asked = &self.asked[&name];
+        let (partition, key, input) = (asked.partition, asked.key, asked.input);
+        let ask = if input.is_read() {
+            Ask::Read(key, input, Consistency::Leased)
+        } else {
+            let opening = *self.openings.get(&(client, partition)).expect("its session is open");
+            Ask::Write { key, input, opening, floor: asked.floor }
+        };
+        self.send_ask(client, number, partition, ask, at)
+    }
+
+    fn send_ask(
+        &mut self,
+        client: usize,
+        number: u64,
+        partition: PartitionId,
+        ask: Ask,
+        at: Option<usize>,
+    ) -> Result<(), String> {
+        let row = self.simulation.consensus.table.row(partition).expect("there is one");
+        let primary = row.primary().map(words::index);
+        let node = at.or(primary).ok_or("there is no primary")?;
+        let parcel = Parcel::Ask { number, partition, ask };
+        self.simulation.send(Endpoint::Client(client), Endpoint::Node(node), parcel);
+        Ok(())
+    }
+
+    /// Opens sessions in all partitions.
+    fn open(&mut self, letter: &str) -> Result<(), String> {
+        let (client, _) = words::name(&format!("{letter}#0"));
+        for partition in (0..self.simulation.plan.partitions).map(PartitionId) {
+            while !self.openings.contains_key(&(client, partition)) {
+                let number = (u64::from(partition.0) + 1) * words::OPEN;
+                self.send_ask(client, number, partition, Ask::Open, None)?;
+                self.run_for(Duration::from_millis(100))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries until it is answered.
+    pub(super) fn insist(&mut self, name: Name) -> Result<(), String> {
+        let end = self.simulation.now + super::PATIENCE;
+        while self.asked[&name].answer.is_none() {
+            if self.simulation.now >= end {
+                let row = self.simulation.first_row();
+                return Err(format!("no answer to {}: {row:?}", super::show::name(name)));
+            }
+            self.run_for(Duration::from_millis(100))?;
+            if self.asked[&name].answer.is_none() {
+                // While nobody is named there is nobody to ask.
+                let _ = self.attempt(name, None);
+            }
+        }
+        // Of all that was heard of it, one answer is shown.
+        let answer = self.asked[&name].answer.as_ref().map(super::show::output);
+        self.heard.retain(|(heard, _)| *heard != name);
+        if name.0 != words::READER {
+            let line = format!("{} {}", super::show::name(name), answer.unwrap_or_default());
+            self.heard.push((name, line));
+        }
+        Ok(())
+    }
+}
+
+/// The word after another.
+fn after<'a>(words: &[&'a str], word: &str) -> Option<&'a str> {
+    let at = words.iter().position(|it| *it == word)?;
+    words.get(at + 1).copied()
+}

@@ -1,0 +1,91 @@
+//! What a script may wait for, or expect.
+//!
+//! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `held KIND`, `leading NODE`,
+//! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
+//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `has NODE N` (records), `knows
+//! NODE` (the whole table), `answer A#1` (anything that was not shown yet), `answered A#1`; each
+//! after `not`, too. Of rows: the first partition's, where not all are meant.
+
+use super::{Play, words};
+use crate::engine::id::{Epoch, PartitionId};
+use crate::engine::table::{Members, Reign, Row, Status};
+
+impl Play {
+    pub(super) fn is_so(&self, words: &[&str]) -> bool {
+        match words {
+            ["not", rest @ ..] => !self.is_so(rest),
+            ["served"] => self.rows().all(|(partition, row)| self.is_served(partition, row)),
+            ["served", "by", node] => {
+                let row = self.simulation.first_row();
+                let primary = row.primary().map(words::index);
+                self.is_served(PartitionId(0), row) && primary == self.node(node).ok()
+            }
+            ["preparing"] => {
+                matches!(self.simulation.first_row().reign, Reign::Preparing { .. })
+            }
+            ["armed"] => self.simulation.first_row().is_armed(),
+            ["epoch", epoch] => self.simulation.first_row().epoch == Epoch(number(epoch)),
+            [count, "copies"] => {
+                let is_so = |row: &Row| {
+                    let Reign::Active { in_sync, .. } = &row.reign else { return false };
+                    in_sync.len() as u64 == number(count)
+                };
+                self.rows().all(|(_, row)| is_so(row))
+            }
+            ["held", kind] => self.simulation.script.held.iter().any(|(held, _)| held == kind),
+            ["answer", name] => {
+                let name = words::name(name);
+                self.heard.iter().any(|(heard, _)| *heard == name)
+            }
+            ["answered", name] => self.asked[&words::name(name)].answer.is_some(),
+            [what, node, rest @ ..] => {
+                self.node(node).is_ok_and(|node| self.is_node(what, node, rest))
+            }
+            words => panic!("no such condition: {words:?}"),
+        }
+    }
+
+    fn rows(&self) -> impl Iterator<Item = (PartitionId, &Row)> {
+        self.simulation.consensus.table.rows()
+    }
+
+    fn is_served(&self, partition: PartitionId, row: &Row) -> bool {
+        let Reign::Active { primary, next: None, .. } = row.reign else { return false };
+        let node = &self.simulation.nodes[words::index(primary)];
+        node.is_running()
+            && node.member() == primary
+            && node.copy(partition).serves() == Some(row.epoch)
+            && node.may_answer(self.simulation.now, partition)
+    }
+
+    fn is_node(&self, what: &str, node: usize, rest: &[&str]) -> bool {
+        let simulation = &self.simulation;
+        let (it, first) = (&simulation.nodes[node], PartitionId(0));
+        let (member, row) = (it.member(), simulation.first_row());
+        let is_in = |members: Option<&Members>| members.is_some_and(|it| it.contains(member));
+        let status = simulation.consensus.table.status(member);
+        match what {
+            "in-sync" => is_in(row.holders()),
+            "leaving" => is_in(row.leaving()),
+            "catching" => row.catching_up.contains(member),
+            "up" => status == Some(Status::Up),
+            "down" => status == Some(Status::Down),
+            "dead" => simulation.consensus.table.is_dead(member),
+            "serving" => it.copy(first).serves().is_some(),
+            "reigning" => it.copy(first).reigns().is_some(),
+            "entitled" => !it.is_crashed() && it.may_answer(simulation.now, first),
+            "holds" => {
+                let (partition, key) = words::key(rest[0]);
+                it.folded(partition).entities.contains_key(&key)
+            }
+            "has" => it.copy(first).last().seq.0 >= number(rest[0]),
+            "knows" => it.table == simulation.consensus.table,
+            "leading" => simulation.consensus.leader == Some(node),
+            what => panic!("no such condition: {what}"),
+        }
+    }
+}
+
+fn number(word: &str) -> u64 {
+    word.parse().expect("a number")
+}
