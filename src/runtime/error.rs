@@ -32,6 +32,17 @@ pub enum StartError {
         /// How many rows one partition has of it.
         rows: u64,
     },
+    /// Entities of a type that is named as retired have sent messages that have not arrived. Start
+    /// once more with the type, until `fastness_outbox_messages` is 0 and no message is parked.
+    #[error(
+        "`{name}` is retired, and {rows} rows of it or more hold messages that have not arrived"
+    )]
+    RetiredTooEarly {
+        /// The type's wire name.
+        name: String,
+        /// How many such rows one partition has.
+        rows: u64,
+    },
     /// A row is damaged, or was written by a later release.
     #[error("row {row} of partition {partition}: {reason}")]
     CorruptRow {

@@ -121,9 +121,11 @@ pub(crate) fn run_encoded<E: Entity>(
     result.map(|(failed, _)| failed)
 }
 
-/// How many reminders it has set.
-fn reminders(deeds: Option<&Deeds>) -> usize {
-    deeds.map_or(0, |deeds| deeds.reminders.iter().filter(|(_, it)| it.is_some()).count())
+/// Which reminders it has set.
+fn reminders(deeds: Option<&Deeds>) -> Vec<Box<str>> {
+    let Some(deeds) = deeds else { return Vec::new() };
+    let set = deeds.reminders.iter().filter(|(_, reminder)| reminder.is_some());
+    set.map(|(name, _)| name.clone()).collect()
 }
 
 /// What a handler that has succeeded did beyond its entity's state.

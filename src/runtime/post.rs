@@ -46,6 +46,10 @@ pub(crate) struct Post {
     next: Number,
     /// What the handler under way has sent.
     fresh: Vec<Number>,
+    /// Whose messages are applied first.
+    pub(crate) applies_next: PartitionId,
+    /// More was to be applied than was.
+    pub(crate) has_more: bool,
     /// When there is something to do by itself.
     pub(crate) wake_at: Option<Instant>,
     /// The other partitions can be reached.
@@ -66,6 +70,8 @@ impl Post {
             sending: vec![false; kinds],
             next: Number::default(),
             fresh: Vec::new(),
+            applies_next: PartitionId(0),
+            has_more: false,
             wake_at: None,
             is_open: false,
         }
@@ -130,6 +136,7 @@ impl Post {
             return;
         }
         self.is_used = true;
+        self.sending[usize::from(entity.kind)] = true;
         let (parcel, is_parked) = (Arc::clone(&sent.parcel), sent.parked.is_some());
         let to = partition_of(&parcel.key, self.partitions);
         self.outbox.restore(sent.number, to, parcel.bytes(), parcel, is_parked);

@@ -78,6 +78,7 @@ pub(crate) async fn recover(
         time: Timestamp::default(),
         recovered: empty(registry, partitions, now, wall),
         unknown: BTreeMap::new(),
+        owing: BTreeMap::new(),
         sending: BTreeSet::new(),
     };
     // What is only a part of the whole, once entities begin to leave memory again: which may leave
@@ -105,6 +106,9 @@ pub(crate) async fn recover(
     }
     if let Some((name, rows)) = restoring.unknown.pop_first() {
         return Err(StartError::UnknownEntityType { name, rows });
+    }
+    if let Some((name, rows)) = restoring.owing.pop_first() {
+        return Err(StartError::RetiredTooEarly { name, rows });
     }
     let Restoring { mut recovered, newest, time, sending, .. } = restoring;
     for id in sending {
@@ -169,6 +173,8 @@ struct Restoring<'a> {
     time: Timestamp,
     recovered: Recovered,
     unknown: BTreeMap<String, u64>,
+    /// Retired types with rows whose messages have not arrived.
+    owing: BTreeMap<String, u64>,
     /// Entities that have sent messages; these stay.
     sending: BTreeSet<EntityId>,
 }
@@ -198,6 +204,8 @@ impl Restoring<'_> {
         let Some(kind) = self.registry.index_named(name) else {
             if !self.registry.retired.contains(name) {
                 *self.unknown.entry(name.to_owned()).or_default() += 1;
+            } else if record.is_some_and(|record| !record.mail.sent.is_empty()) {
+                *self.owing.entry(name.to_owned()).or_default() += 1;
             }
             return Ok(None);
         };

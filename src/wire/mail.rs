@@ -55,7 +55,7 @@ impl Mail {
         }
     }
 
-    /// Whether it says anything that must outlive the entity's state.
+    /// Whether it says nothing that must outlive the entity's state.
     pub(crate) fn is_settled(&self) -> bool {
         self.sent.is_empty() && self.applied.is_empty()
     }

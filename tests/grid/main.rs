@@ -12,6 +12,7 @@ mod evolution;
 #[cfg(feature = "sled")]
 mod killed;
 mod limits;
+mod message_versions;
 mod messages;
 mod metrics;
 mod promises;

@@ -224,7 +224,8 @@ fn an_entity_has_so_many_reminders_at_most() {
         one.sleep("b".to_owned(), 60).await.unwrap();
         let error = one.sleep("c".to_owned(), 60).await.unwrap_err();
         assert!(matches!(error, AskError::TooLarge { what: "reminders", .. }), "{error:?}");
+        one.sleep("b".to_owned(), 90).await.unwrap(); // in place of the other
         grid.advance(HOUR).await;
-        assert_eq!(one.rung().await.unwrap(), [60, 60]);
+        assert_eq!(one.rung().await.unwrap(), [60, 90]);
     });
 }

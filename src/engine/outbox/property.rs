@@ -188,6 +188,8 @@ impl World {
         }
         let mut effects = Vec::new();
         self.outbox.step(self.now(), &mut effects);
+        let deadline = self.outbox.next_deadline();
+        assert!(deadline.is_none_or(|at| at > self.now()), "it does not wake at once again");
         self.perform(effects);
         assert!(self.frames.iter().all(|frame| frame.messages.len() <= FRAME_MAX));
         // What was parked comes back by a replay, or by a crash before that was durable.

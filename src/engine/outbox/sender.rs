@@ -315,7 +315,8 @@ impl Pair {
     /// Nothing is to be sent: whether to ask all the same.
     fn is_to_be_probed(&mut self, now: Instant, after: Duration) -> bool {
         if self.queue.first().is_none_or(|first| *first > self.applied) {
-            return false; // it waits here
+            self.probe_at = None; // it waits here
+            return false;
         }
         *self.probe_at.get_or_insert(now + after) <= now
     }

@@ -54,9 +54,6 @@ impl<E: Entity> Entities<E> {
             Ok(key) => key,
             Err(error) => return Arrived::Undone(format!("key of a `{}`: {error}", E::NAME)),
         };
-        let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
-            return Arrived::Undone(format!("`{}` takes no message `{message}`", E::NAME));
-        };
         let slot = self.access(&key, execution);
         if slot.is_none() && !self.is_all_here() && !arrival.is_loaded {
             return Arrived::Away;
@@ -65,6 +62,10 @@ impl<E: Entity> Entities<E> {
         if slot.is_some_and(|slot| self.slots[slot].mail().has_applied(from, number)) {
             return Arrived::Duplicate;
         }
+        // Only now: one that was applied is never parked, whatever has become of its handler.
+        let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
+            return Arrived::Undone(format!("`{}` takes no message `{message}`", E::NAME));
+        };
         let at = At { key: &key, slot, request: None };
         let source = Source::Message(&arrival);
         match handling::run_encoded(at, accepted, body, &source, self, execution) {
@@ -99,8 +100,10 @@ impl<E: Entity> Entities<E> {
     ) -> bool {
         match source {
             // Without a store nothing outlives the partition's own number.
-            Source::Message(arrival) if !failed && execution.has_store => {
+            // What it has refused it must refuse after a crash, too, though its state be another.
+            Source::Message(arrival) if execution.has_store => {
                 self.with_mail(slot, |mail| mail.apply(arrival.from, arrival.number));
+                return failed;
             }
             Source::Message(_) => (),
             Source::Reminder { name, next } => {
@@ -111,12 +114,15 @@ impl<E: Entity> Entities<E> {
         false
     }
 
+    /// These, ascending, need not be kept any more.
     pub(super) fn forget_sent(&mut self, slot: u32, numbers: &[Number], execution: &mut Execution) {
         if self.slots.get(slot).is_none() {
             return;
         }
-        self.with_mail(slot, |mail| mail.sent.retain(|sent| !numbers.contains(&sent.number)));
-        self.stamp(slot, FORGET_DELAY, execution);
+        self.with_mail(slot, |mail| {
+            mail.sent.retain(|sent| numbers.binary_search(&sent.number).is_err())
+        });
+        self.stamp(slot, FORGET_DELAY, false, execution);
     }
 
     pub(super) fn park_sent(
@@ -131,7 +137,7 @@ impl<E: Entity> Entities<E> {
                 sent.parked = Some(parked);
             }
         });
-        self.stamp(slot, Duration::ZERO, execution);
+        self.stamp(slot, Duration::ZERO, false, execution);
         self.version(slot)
     }
 
@@ -151,7 +157,7 @@ impl<E: Entity> Entities<E> {
             let number = execution.post.send(position, id, &parcel);
             self.with_mail(slot, |mail| mail.sent.push(Sent { number, parcel, parked: None }));
         }
-        self.stamp(slot, Duration::ZERO, execution);
+        self.stamp(slot, Duration::ZERO, false, execution);
         Some(self.version(slot))
     }
 

@@ -12,6 +12,7 @@ mod slot;
 mod slots;
 mod versions;
 
+use std::collections::BTreeSet;
 use std::hash::BuildHasher;
 use std::sync::Arc;
 use std::time::Duration;
@@ -73,8 +74,8 @@ pub(crate) struct Executed<T> {
     pub(crate) removed: bool,
     /// It asked that the entity leave memory.
     pub(crate) passivated: bool,
-    /// So many reminders were set.
-    pub(crate) reminders: usize,
+    /// The names of reminders that were set.
+    pub(crate) reminders: Vec<Box<str>>,
     pub(crate) value: T,
 }
 
@@ -213,12 +214,13 @@ impl<E: Entity> Entities<E> {
         let encodes = has_store || !*is_cloneable;
         let result = quietly(|| {
             let executed = run(entity)?;
-            if executed.reminders > 0 {
-                // One that takes another's place counts as well: so near the bound, it is refused.
+            if !executed.reminders.is_empty() {
                 let mail = extra.as_ref().and_then(|extra| extra.mail.as_deref());
-                let there = mail.map_or(0, |mail| mail.reminders.len());
-                let max = limits.reminders_per_entity_max;
-                check_size("reminders", there + executed.reminders, max)?;
+                let there = mail.map_or(&[][..], |mail| &mail.reminders);
+                let there = there.iter().map(|reminder| &reminder.name);
+                // One that takes another's place is no more than there was.
+                let names: BTreeSet<&Box<str>> = there.chain(&executed.reminders).collect();
+                check_size("reminders", names.len(), limits.reminders_per_entity_max)?;
             }
             if encodes && !executed.failed && !executed.removed {
                 scratch.clear();
@@ -274,27 +276,31 @@ impl<E: Entity> Entities<E> {
             }
             // What it has sent leaves when the store has it.
             let delay = if execution.post.is_fresh() { Duration::ZERO } else { self.delay };
-            self.stamp(slot, delay, execution);
+            self.stamp(slot, delay, true, execution);
         }
         let version = self.version(slot);
         // A slot that is free may soon be another entity's: nothing may wait for that one.
         if self.forget_empty(slot) { self.seen(None) } else { (id, version) }
     }
 
-    /// Gives the entity a newer version, and notes it in the batch.
-    fn stamp(&mut self, slot: u32, delay: Duration, execution: &mut Execution) {
+    /// Gives the entity a newer version, and notes it in the batch. `is_write` says whether that
+    /// counts as a write where its time to live is concerned.
+    fn stamp(&mut self, slot: u32, delay: Duration, is_write: bool, execution: &mut Execution) {
         let id = self.id(slot);
         let known = &mut self.slots[slot];
         let version = self.epochs.unpack(known.version);
         let newer = execution.note(id, version, known.encoded_len(), delay);
         known.version = self.epochs.pack(newer);
-        if execution.has_store {
+        if execution.has_store && is_write {
             known.extra().time = execution.time;
         }
         if known.is_absent() {
             execution.removed.insert(id);
+            if execution.post.is_used() {
+                self.set_alarm(slot, execution); // its reminders are gone with it
+            }
         }
-        if self.residency.is_watching() {
+        if self.residency.is_watching() && is_write {
             self.residency.written(slot, self.weight(slot), execution.time);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::super::alarms::Sleeper;
 use super::super::handling::{self, At};
 use super::mail::{Source, reason};
-use super::{Entities, Execution};
+use super::{Entities, Execution, Undone};
 use crate::engine::instant::Timestamp;
 use crate::entity::Entity;
 use crate::entity::deeds::{Missed, Reminder};
@@ -22,6 +22,8 @@ pub(crate) enum Fired {
     Away,
     /// Its handler could not do it.
     Undone(String),
+    /// This build has no such handler, or cannot read what is there.
+    Unreadable(String),
 }
 
 /// What is to be done with a reminder that is due.
@@ -58,17 +60,19 @@ impl<E: Entity> Entities<E> {
         let turn = turn(&reminder, execution.time);
         if !turn.fires || gives_up {
             self.turn(slot, &reminder.name, turn.next, execution);
-            self.stamp(slot, self.delay, execution);
+            self.stamp(slot, self.delay, false, execution);
             return Fired::Passed { missed: turn.missed };
         }
         let Reminder { name, message, body, .. } = &reminder;
         let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
-            return Fired::Undone(format!("`{}` takes no message `{message}`", E::NAME));
+            return Fired::Unreadable(format!("`{}` takes no message `{message}`", E::NAME));
         };
         let at = At { key: &key, slot: Some(slot), request: None };
         let source = Source::Reminder { name, next: turn.next };
         match handling::run_encoded(at, accepted, body, &source, self, execution) {
             Ok(failed) => Fired::Done { failed, missed: turn.missed },
+            // Another build may be able to: it is the program that is wrong, and not the firing.
+            Err(Undone::Undecodable(reason)) => Fired::Unreadable(reason),
             Err(undone) => Fired::Undone(reason(undone)),
         }
     }
@@ -121,7 +125,7 @@ impl<E: Entity> Entities<E> {
         self.slots.get(slot)?.mail().reminders.iter().map(|reminder| reminder.due_at).min()
     }
 
-    fn set_alarm(&mut self, slot: u32, execution: &mut Execution) {
+    pub(super) fn set_alarm(&mut self, slot: u32, execution: &mut Execution) {
         let mut key = Vec::new();
         self.slots[slot].key.encode(&mut key);
         let sleeper: Sleeper = (self.kind, Arc::from(key));

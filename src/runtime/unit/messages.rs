@@ -19,6 +19,9 @@ use crate::entity::deeds::Parcel;
 use crate::store::RowKey;
 use crate::wire::mail::{Parked, Sent};
 
+/// Messages that are applied before asks have their turn.
+const APPLIED_AT_ONCE: usize = 512;
+
 /// How long the store may lag behind what the entities' own rows say, too.
 const INBOX_DELAY: Duration = Duration::from_secs(1);
 
@@ -74,16 +77,29 @@ impl Unit {
         let receipts = post.inbox.take_receipts();
         let receipts = receipts.into_iter().map(|(to, receipt)| (to, Letter::Receipt(receipt)));
         self.letters.extend(receipts);
-        post.wake_at = post.outbox.next_deadline();
+        // Asks have their turn in between.
+        post.wake_at = if post.has_more { Some(self.now) } else { post.outbox.next_deadline() };
         self.metrics.outbox(post.outbox.len(), post.outbox.parked_len());
     }
 
     /// Applies what has come, as far as there is room. `loaded` was asked of the store just now.
     pub(super) fn apply_messages(&mut self, loaded: Option<&RowKey>) {
-        let senders: Vec<PartitionId> = self.execution.post.inbox.pending().collect();
-        for from in senders {
-            while self.apply_next(from, loaded) {}
+        let (mut senders, mut first): (Vec<PartitionId>, Vec<PartitionId>) = {
+            let next = self.execution.post.applies_next;
+            self.execution.post.inbox.pending().partition(|from| *from < next)
+        };
+        first.append(&mut senders);
+        let mut left = APPLIED_AT_ONCE;
+        for from in first {
+            while left > 0 && self.apply_next(from, loaded) {
+                left -= 1;
+            }
+            if left == 0 {
+                self.execution.post.applies_next = PartitionId(from.0.wrapping_add(1));
+                break;
+            }
         }
+        self.execution.post.has_more = left == 0;
         self.finish_batch();
         let seq = self.primary.committed();
         self.execution.post.inbox.mark(seq);
@@ -100,7 +116,11 @@ impl Unit {
         };
         let (number, parcel) = (*number, Arc::clone(parcel));
         let Some(kind) = self.execution.registry.index_named(&parcel.entity_type) else {
-            let reason = format!("`{}` is no entity type of this grid", parcel.entity_type);
+            // Whether it was applied before is known to the entity only.
+            let reason = format!(
+                "`{}` is no entity type of this grid; it may have been applied before",
+                parcel.entity_type
+            );
             self.execution.post.inbox.failed(from, reason);
             return false;
         };

@@ -85,6 +85,7 @@ impl Unit {
             }
             Fired::Away => self.wait_for(sleeper, row_key),
             Fired::Undone(reason) => self.firing_failed(sleeper, &reason),
+            Fired::Unreadable(reason) => self.firing_waits(sleeper, &reason),
         }
     }
 
@@ -114,6 +115,19 @@ impl Unit {
         self.execution.post.alarms_mut().set(sleeper, next);
     }
 
+    /// Tries again later, for ever: a build that can do it may come.
+    fn firing_waits(&mut self, sleeper: &Sleeper, reason: &str) {
+        self.metrics.reminder("undone", 1);
+        let (partition, entity_type) = (self.partition, self.type_name(sleeper));
+        tracing::error!(%partition, entity_type, reason, "reminder cannot be read, and waits");
+        let later = self.execution.time + self.execution.limits().retry_max;
+        self.execution.post.alarms_mut().retry(sleeper, later);
+    }
+
+    fn type_name(&self, sleeper: &Sleeper) -> &'static str {
+        self.execution.registry.kinds[usize::from(sleeper.0)].name
+    }
+
     /// Tries again later, and in the end goes on without.
     fn firing_failed(&mut self, sleeper: &Sleeper, reason: &str) {
         self.metrics.reminder("undone", 1);
@@ -126,8 +140,7 @@ impl Unit {
             self.execution.post.alarms_mut().retry(sleeper, at);
             return;
         }
-        let entity_type = self.execution.registry.kinds[usize::from(sleeper.0)].name;
-        let partition = self.partition;
+        let (partition, entity_type) = (self.partition, self.type_name(sleeper));
         tracing::error!(%partition, entity_type, reason, failures, "reminder is given up");
         self.metrics.reminder("given_up", 1);
         self.try_fire(sleeper, true, true);

@@ -68,11 +68,11 @@ impl Unit {
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
         self.entities[kind].count_lookups(found, asks.len() as u64);
-        let post = &self.execution.post;
-        let is_free = self.blocked.is_empty() && !post.holds_up(kind as u16);
-        let may_write = self.has_room() && self.waiting.is_empty() && is_free;
+        let is_first = self.waiting.is_empty() && self.blocked.is_empty() && self.has_room();
         let mut must_wait = Vec::new();
         for ask in asks {
+            // Each may send, and leave less room for the next.
+            let may_write = is_first && !self.execution.post.holds_up(kind as u16);
             if must_wait.is_empty() && (may_write || !ask.writes()) {
                 self.run(ask);
             } else {
