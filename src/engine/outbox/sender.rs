@@ -302,7 +302,7 @@ impl<P: Clone> Outbox<P> {
 impl Pair {
     fn may_send(&mut self, now: Instant) -> bool {
         if self.queue.is_empty() || self.parking.is_some() {
-            (self.resend_at, self.probe_at) = (None, None);
+            (self.resend_at, self.probe_at, self.retry_at) = (None, None, None);
             return false;
         }
         if self.retry_at.max(self.resend_at).is_some_and(|at| at > now) {
