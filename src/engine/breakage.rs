@@ -80,6 +80,12 @@ pub(crate) enum Breakage {
     AppliedNotReplicated,
     /// A read that rests on no clock does not ask anybody either.
     ConfirmedUnasked,
+    /// What is committed counts as stored.
+    WatermarkTooHigh,
+    /// A new primary leaves it to the store what earlier ones have not stored.
+    PendingForgotten,
+    /// What is not committed goes to the store.
+    StoredBeforeCommit,
     /// Two nodes may have one name.
     NameShared,
     /// A process joins with a generation that its directory has had.
@@ -133,6 +139,9 @@ impl Breakage {
         Breakage::SenderForgetsAtApplied,
         Breakage::AppliedNotReplicated,
         Breakage::ConfirmedUnasked,
+        Breakage::WatermarkTooHigh,
+        Breakage::PendingForgotten,
+        Breakage::StoredBeforeCommit,
     ];
 }
 

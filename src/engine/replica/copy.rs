@@ -83,6 +83,8 @@ pub(crate) struct Copy<R> {
     joined: Epoch,
     /// As a backup: how far the primary has said that all is committed.
     committed: Position,
+    /// Everything up to here is in the store, as far as is known here.
+    persisted: Position,
     reign: Option<Reign>,
     /// The row, while it says that this copy is to take over.
     armed: Option<(At, Row)>,
@@ -98,7 +100,18 @@ impl<R: Clone> Copy<R> {
     pub(crate) fn new(me: Member, timing: Timing, kept_max: usize) -> Copy<R> {
         let log = Log::after(Position::default());
         let (joined, committed) = (Epoch(0), Position::default());
-        Copy { me, log, joined, committed, reign: None, armed: None, token: None, timing, kept_max }
+        Copy {
+            me,
+            log,
+            joined,
+            committed,
+            persisted: committed,
+            reign: None,
+            armed: None,
+            token: None,
+            timing,
+            kept_max,
+        }
     }
 
     /// Where its last record is.
@@ -164,6 +177,16 @@ impl<R: Clone> Copy<R> {
         if let Some(reign) = &mut self.reign {
             reign.stood_still(now);
         }
+    }
+
+    /// Everything up to here is in the store: whoever becomes primary need not store it again.
+    pub(crate) fn persist(&mut self, upto: Position) {
+        self.persisted = self.persisted.max(upto);
+    }
+
+    /// Up to where everything is known to be in the store.
+    pub(crate) fn persisted(&self) -> Position {
+        self.persisted
     }
 
     /// Names the row as its primary knows it.
@@ -260,7 +283,7 @@ impl<R: Clone> Copy<R> {
             effects.push(Effect::Committed(committed));
             self.log.trim(self.kept_max);
         }
-        reign.drive(&self.log, standing, &self.timing, now, effects);
+        reign.drive(&self.log, self.persisted, standing, &self.timing, now, effects);
         // What has just been committed is answered first.
         if let Some(to) = reign.hands_over(self.log.last()).filter(|_| !has_moved) {
             let (epoch, last, sent_at) = (reign.epoch, self.log.last(), Instant::default());
@@ -343,7 +366,8 @@ impl<R: Clone> Copy<R> {
             Message::Append { .. } if epoch > self.joined => {
                 effects.push(reply(Message::NotJoined { epoch }));
             }
-            Message::Append { entries, committed, round, .. } => {
+            Message::Append { entries, committed, persisted, round, .. } => {
+                self.persisted = self.persisted.max(persisted);
                 // A gap is answered with what is there: the rest comes again.
                 for entry in entries {
                     if !self.log.append(entry) {

@@ -13,4 +13,6 @@ mod reign;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use copy::{Copy, Effect, Standing, Timing};
 #[cfg(any(test, feature = "simulation"))]
+pub(crate) use log::Entry;
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use message::{Message, Round};

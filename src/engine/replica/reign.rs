@@ -288,6 +288,7 @@ impl Reign {
     pub(super) fn drive<R: Clone, S>(
         &mut self,
         log: &Log<R>,
+        persisted: Position,
         standing: &dyn Fn(Member) -> Standing,
         timing: &Timing,
         now: Instant,
@@ -296,9 +297,9 @@ impl Reign {
         if self.is_superseded {
             return;
         }
-        let (epoch, committed, round) = (self.epoch, self.committed, self.round);
+        let said = (self.epoch, self.committed, persisted, self.round);
         for (member, peer) in &mut self.peers {
-            peer.send(*member, (epoch, committed, round), log, timing, now, effects);
+            peer.send(*member, said, log, timing, now, effects);
             let is_catching_up = self.row.catching_up.contains(*member);
             peer.await_if_near(is_catching_up, log, timing, now);
         }
@@ -443,7 +444,7 @@ impl Peer {
     fn send<R: Clone, S>(
         &mut self,
         to: Member,
-        (epoch, committed, round): (Epoch, Position, Round),
+        (epoch, committed, persisted, round): (Epoch, Position, Position, Round),
         log: &Log<R>,
         timing: &Timing,
         now: Instant,
@@ -488,7 +489,7 @@ impl Peer {
         let after = self.sent;
         self.sent = entries.last().map_or(self.sent, |entry| entry.position);
         (self.sent_at, self.asked) = (Some(now), round);
-        let message = Message::Append { epoch, after, entries, committed, round };
+        let message = Message::Append { epoch, after, entries, committed, persisted, round };
         effects.push(Effect::Send { to, message });
     }
 }

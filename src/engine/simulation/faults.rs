@@ -44,6 +44,7 @@ pub(super) enum Fault {
     Drain,
     /// An operator wants another primary.
     Move,
+    StoreDown,
     /// An operator says that a node which has crashed will not come back (as it was).
     Declare,
 }
@@ -127,12 +128,12 @@ impl Simulation {
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
             Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Move, Mute,
-            Pause, Restart, Ring, Split,
+            Pause, Restart, Ring, Split, StoreDown,
         };
         let plan = &self.plan;
         let kinds: [(u64, &[Fault]); 5] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
-            (plan.operator_percent, &[Drain, Declare, Move, Move, Move]),
+            (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
             (plan.pause_percent, &[Pause]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
@@ -245,6 +246,12 @@ impl Simulation {
                     self.after(wait, Happening::Move(partition));
                 }
                 "move"
+            }
+            Fault::StoreDown => {
+                self.store.is_down = true;
+                let wait = self.random.millis(50, 4000);
+                self.after(wait, Happening::StoreUp);
+                "store down"
             }
             Fault::Declare => {
                 let crashed: Vec<usize> =
@@ -383,6 +390,7 @@ impl Simulation {
             let member = self.nodes[node].member();
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
+        self.store.is_down = false;
         self.network.heal();
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;

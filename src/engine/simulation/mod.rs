@@ -9,6 +9,7 @@
 //! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
 //! do not know that they are none, answers that are lost, entries that come twice.
 
+mod backlog;
 mod client;
 mod consensus;
 mod faults;
@@ -23,6 +24,7 @@ pub(crate) mod random;
 mod rest;
 #[cfg(test)]
 mod script;
+mod store;
 #[cfg(test)]
 mod tests;
 mod watch;
@@ -39,6 +41,7 @@ use history::Done;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
+use store::Store;
 
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
@@ -71,6 +74,8 @@ enum Happening {
     Fault,
     Isolate(usize),
     Move(PartitionId),
+    /// The store is there again.
+    StoreUp,
     Resume(usize),
     Restart(usize),
     /// An operator wants a node's copies back where they were.
@@ -118,6 +123,7 @@ pub(crate) struct Simulation {
     nodes: Vec<Node>,
     consensus: Consensus,
     network: Network,
+    store: Store,
     clients: Vec<Client>,
     history: Vec<Done>,
     /// Up to where each partition has answered.
@@ -161,6 +167,7 @@ impl Simulation {
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         let mut simulation = Simulation {
             network: Network::new(&plan),
+            store: Store::default(),
             plan,
             random,
             now: Instant::default(),
@@ -259,6 +266,7 @@ impl Simulation {
             }
             Happening::Fault => self.fault(),
             Happening::Isolate(node) => self.isolate(node),
+            Happening::StoreUp => self.store.is_down = false,
             Happening::Move(partition) => {
                 self.move_primary(partition);
             }
@@ -277,6 +285,11 @@ impl Simulation {
         }
         match (to, parcel) {
             (Endpoint::Client(client), parcel) => self.client_hears(client, parcel),
+            (Endpoint::Store, Parcel::Write(batch)) => {
+                let stored = self.store.write(batch);
+                self.send(Endpoint::Store, from, Parcel::Stored(stored));
+            }
+            (Endpoint::Store, _) => (), // nobody says anything else to it
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
                 if self.nodes[node].is_running() {
                     self.proposed(node, commands);

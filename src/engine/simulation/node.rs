@@ -305,6 +305,11 @@ impl Node {
                     out.proposals.push(Command::Row { at, change });
                 }
             }
+            Parcel::Stored(stored) => {
+                let part = &mut self.parts[usize::from(stored.partition.0)];
+                let batch = part.stored(now, stored);
+                out.parcels.extend(batch.map(|batch| (Endpoint::Store, Parcel::Write(batch))));
+            }
             Parcel::Letter { from, to, letter } => {
                 let part = &mut self.parts[usize::from(to.0)];
                 if part.copy.serves().is_some() {
@@ -315,7 +320,7 @@ impl Node {
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
-            Parcel::Propose(_) | Parcel::Reply { .. } => (),
+            Parcel::Propose(_) | Parcel::Reply { .. } | Parcel::Write(_) => (),
         }
     }
 
@@ -368,7 +373,10 @@ impl Node {
         self.release(now, partition, out);
         let part = &mut self.parts[usize::from(partition.0)];
         let Some(epoch) = part.copy.serves() else { return };
-        for (to, letter) in part.exchange(now, epoch) {
+        let letters = part.exchange(now, epoch);
+        let batch = part.drain(now, partition);
+        out.parcels.extend(batch.map(|batch| (Endpoint::Store, Parcel::Write(batch))));
+        for (to, letter) in letters {
             self.post(partition, to, letter, out);
         }
     }
@@ -404,7 +412,7 @@ impl Node {
                 }
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {
-                    entries.into_iter().for_each(|entry| part.folded.write(entry.record));
+                    part.fold(entries);
                 }
                 Effect::Install(state) => part.folded = state,
                 Effect::Committed(_) => (),

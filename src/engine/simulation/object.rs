@@ -82,6 +82,8 @@ pub(super) struct Entity {
     pub object: Object,
     /// Of the record that changed it last.
     pub written_at: Position,
+    /// Of the record that it came with last, changed or not.
+    pub changed_at: Position,
     pub answers: Answers,
 }
 
@@ -180,7 +182,8 @@ impl Input {
 impl Entity {
     pub(super) fn new(key: Key) -> Entity {
         let (object, answers) = (Object::new(key), Answers::new());
-        Entity { object, written_at: Position::default(), answers }
+        let never = Position::default();
+        Entity { object, written_at: never, changed_at: never, answers }
     }
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::mail::Letter;
 use super::object::{Input, Key, Output, Record, State};
+use super::store::{Batch, Stored};
 use crate::engine::id::{PartitionId, Position, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::Message;
@@ -13,6 +14,7 @@ use crate::engine::table::{At, Command, Delta, Member, TableVersion};
 pub(super) enum Endpoint {
     Node(usize),
     Client(usize),
+    Store,
 }
 
 /// What a read rests on.
@@ -91,6 +93,8 @@ pub(super) enum Parcel {
         to: PartitionId,
         letter: Letter,
     },
+    Write(Batch),
+    Stored(Stored),
     Ask {
         number: u64,
         partition: PartitionId,

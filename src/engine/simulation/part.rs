@@ -3,9 +3,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::backlog::Backlog;
 use super::mail::{Letter, Post};
 use super::object::{Deposit, Entity, Input, Key, Money, Object, Output, Record, State};
 use super::parcel::{Ask, Consistency, Reply};
+use super::store::{Batch, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{
     Numbered, Outcome, Refusal, Session, SessionLimits, Sessions, Verdict,
@@ -13,7 +15,7 @@ use crate::engine::execution::{
 use crate::engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::outbox::Number;
-use crate::engine::replica::{Copy, Round};
+use crate::engine::replica::{Copy, Entry, Round};
 
 const LIMITS: SessionLimits = SessionLimits {
     idle_after: Duration::from_secs(3600),
@@ -43,6 +45,8 @@ struct Live {
     sessions: Sessions,
     /// None until all that was inherited is committed.
     post: Option<Post>,
+    /// Likewise.
+    backlog: Option<Backlog>,
 }
 
 pub(super) struct Part {
@@ -63,6 +67,43 @@ impl Part {
         self.live.take_if(|_| !is_broken(Breakage::LiveKept));
         let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
         self.held.drain(kept..)
+    }
+
+    /// These are committed.
+    pub(super) fn fold(&mut self, entries: Vec<Entry<Record>>) {
+        for Entry { position, record } in entries {
+            let backlog = self.live.as_mut().and_then(|live| live.backlog.as_mut());
+            if let Some((backlog, (key, _))) = backlog.zip(record.entity.as_ref())
+                && !is_broken(Breakage::StoredBeforeCommit)
+            {
+                backlog.note(position, *key);
+            }
+            self.folded.write(record);
+        }
+    }
+
+    /// Sends to the store what is due there.
+    pub(super) fn drain(&mut self, now: Instant, partition: PartitionId) -> Option<Batch> {
+        let committed = self.copy.committed()?;
+        let live = self.live.as_mut()?;
+        let seen = if is_broken(Breakage::StoredBeforeCommit) { &live.state } else { &self.folded };
+        let drained = live.backlog.as_mut()?.drain(now, partition, committed, seen);
+        self.persisted(drained)
+    }
+
+    /// The store has answered.
+    pub(super) fn stored(&mut self, now: Instant, stored: Stored) -> Option<Batch> {
+        let live = self.live.as_mut()?;
+        let seen = if is_broken(Breakage::StoredBeforeCommit) { &live.state } else { &self.folded };
+        let drained = live.backlog.as_mut()?.stored(now, stored, seen);
+        self.persisted(drained)
+    }
+
+    fn persisted(&mut self, (batch, upto): (Option<Batch>, Option<Position>)) -> Option<Batch> {
+        if let Some(upto) = upto {
+            self.copy.persist(upto);
+        }
+        batch
     }
 
     /// Runs an ask, in the epoch of this copy's reign. Returns what is said at once.
@@ -111,7 +152,7 @@ impl Part {
         }
         let mut sessions = Sessions::new(LIMITS);
         state.sessions.iter().for_each(|(id, session)| sessions.restore(*id, *session));
-        self.live = Some(Live { epoch, state, sessions, post: None });
+        self.live = Some(Live { epoch, state, sessions, post: None, backlog: None });
     }
 
     fn live(&mut self) -> &mut Live {
@@ -198,7 +239,9 @@ impl Part {
         let live = self.live();
         if live.post.is_none() && has_begun {
             live.post = Some(Post::new(epoch, &live.state, committed));
+            self.take_up();
         }
+        let live = self.live();
         let Some(post) = &live.post else { return Vec::new() };
         for from in post.inbox.pending().collect::<Vec<_>>() {
             while self.copy.has_room() && self.apply(from) {}
@@ -206,6 +249,25 @@ impl Part {
         let last = self.copy.last();
         let post = self.live().post.as_mut();
         post.map(|post| post.exchange(now, committed, last)).unwrap_or_default()
+    }
+
+    /// What earlier primaries have not stored comes once more, as records of this reign.
+    fn take_up(&mut self) {
+        let persisted = self.copy.persisted();
+        let is_pending = |entity: &Entity| entity.changed_at > persisted;
+        let pending: Vec<(Key, Entity)> = self
+            .live()
+            .state
+            .entities
+            .iter()
+            .filter(|(_, entity)| is_pending(entity) && !is_broken(Breakage::PendingForgotten))
+            .map(|(key, entity)| (*key, entity.clone()))
+            .collect();
+        for entity in pending {
+            self.execute(Record { entity: Some(entity), ..Record::default() });
+        }
+        let (epoch, last) = (self.live().epoch, self.copy.last());
+        self.live().backlog = Some(Backlog::new(epoch, last));
     }
 
     /// Applies the next message of a partition, if there is one.
@@ -239,7 +301,16 @@ impl Part {
         self.copy.next_position(epoch)
     }
 
-    fn execute(&mut self, record: Record) {
+    fn execute(&mut self, mut record: Record) {
+        let position = self.next();
+        if let Some((key, entity)) = &mut record.entity {
+            entity.changed_at = position;
+            if is_broken(Breakage::StoredBeforeCommit)
+                && let Some(backlog) = &mut self.live().backlog
+            {
+                backlog.note(position, *key);
+            }
+        }
         self.live().state.write(record.clone());
         self.copy.execute(record.replicated());
     }

@@ -1,6 +1,7 @@
 //! The end of a run: what must be once everything is healed.
 
 use super::Simulation;
+use super::object::{Entity, Key};
 use crate::engine::id::PartitionId;
 use crate::engine::table::{Member, Reign, Row};
 
@@ -29,6 +30,13 @@ impl Simulation {
         }
         if !node(*primary).folded(partition).sent.is_empty() {
             return Some("has messages on their way".to_owned());
+        }
+        let entities = &node(*primary).folded(partition).entities;
+        let is_stored = |(key, entity): (&Key, &Entity)| {
+            self.store.rows.get(&(partition, *key)) == Some(entity)
+        };
+        if !entities.iter().all(is_stored) {
+            return Some("is not in the store".to_owned());
         }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
