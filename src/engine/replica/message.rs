@@ -16,8 +16,8 @@ pub(crate) enum Message<R, S> {
     Joined { epoch: Epoch, last: Position },
     /// I hold what you do not, in my copy: send me yours.
     Parted { epoch: Epoch },
-    /// Records right after `after`, and how far all is committed, and stored. Without records: a sign of life,
-    /// or a question whether I am still heeded.
+    /// Records right after `after`, and how far all is committed, and stored. Without records: a
+    /// sign of life, or a question whether I am still heeded.
     Append {
         epoch: Epoch,
         after: Position,

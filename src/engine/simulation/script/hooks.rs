@@ -138,6 +138,8 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::Beat { .. } => "beat",
         Parcel::BeatAnswer { .. } => "answer",
         Parcel::Letter { .. } => "letter",
+        Parcel::Write(_) => "write",
+        Parcel::Stored(_) => "stored",
         Parcel::Pull(_) => "pull",
         Parcel::Delta(_) => "news",
         Parcel::Propose(_) => "propose",
