@@ -9,7 +9,7 @@ use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
 use super::{Happening, Simulation};
-use crate::engine::id::PartitionId;
+use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
 use crate::engine::table::{Command, Members, PartitionTable, RowChange, TableVersion};
 
@@ -21,9 +21,9 @@ pub(super) struct Consensus {
     lost_at: Option<Instant>,
     voters: usize,
     pub(super) promotions: u64,
-    /// Who holds what was acknowledged: the in-sync set as the last active primary knew it. What it
-    /// is removed from or added to without that primary's knowledge changes nothing of that.
-    pub(super) acknowledged_by: BTreeMap<PartitionId, Members>,
+    /// Who holds what was acknowledged: the in-sync set as the primary of the last epoch that was
+    /// active knows it, or knew it last. What is changed without its knowledge changes nothing.
+    pub(super) acknowledged_by: BTreeMap<PartitionId, (Epoch, Members)>,
 }
 
 impl Consensus {
@@ -75,7 +75,6 @@ impl Simulation {
     }
 
     pub(super) fn commit(&mut self, commands: &[Command]) {
-        self.ask_primaries(); // before they may be replaced
         let before = self.consensus.table.version();
         let applied = self.consensus.table.apply(commands);
         self.note(|| format!("commit {commands:?}: {applied:?}"));

@@ -321,31 +321,15 @@ impl Simulation {
 
     /// A crash may take as many copies as it likes but the last one that has everything: that is
     /// more than any promise covers.
-    fn may_crash(&mut self, node: usize) -> bool {
+    fn may_crash(&self, node: usize) -> bool {
         if self.nodes[node].is_crashed() {
             return false;
         }
-        self.ask_primaries();
         let lives = |member: Member| {
             let at = member.directory.0 as usize;
             at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
         };
-        self.consensus.acknowledged_by.values().all(|holders| holders.iter().any(lives))
-    }
-
-    /// Who holds what was acknowledged is what the primaries know, while they live.
-    pub(super) fn ask_primaries(&mut self) {
-        for (partition, row) in self.consensus.table.rows() {
-            let Some(primary) = row.primary() else { continue };
-            let node = &self.nodes[primary.directory.0 as usize];
-            if node.member() == primary
-                && !node.is_crashed()
-                && node.copy(partition).reigns() == Some(row.epoch)
-                && let Some(in_sync) = node.copy(partition).in_sync()
-            {
-                self.consensus.acknowledged_by.insert(partition, in_sync);
-            }
-        }
+        self.consensus.acknowledged_by.values().all(|(_, holders)| holders.iter().any(lives))
     }
 
     pub(super) fn resume(&mut self, node: usize) {

@@ -36,7 +36,12 @@ impl Simulation {
     fn watch_reigns(&mut self, node: usize) {
         let member = self.nodes[node].member();
         for partition in (0..self.plan.partitions).map(PartitionId) {
-            let Some(epoch) = self.nodes[node].copy(partition).reigns() else { continue };
+            let copy = self.nodes[node].copy(partition);
+            let (Some(epoch), Some(in_sync)) = (copy.reigns(), copy.in_sync()) else { continue };
+            let acknowledged_by = &mut self.consensus.acknowledged_by;
+            if acknowledged_by.get(&partition).is_none_or(|(last, _)| *last <= epoch) {
+                acknowledged_by.insert(partition, (epoch, in_sync));
+            }
             let first = *self.primaries.entry((partition, epoch)).or_insert(member);
             if first != member {
                 let what = format!("{first:?} and {member:?} reign in {epoch} of {partition}");
