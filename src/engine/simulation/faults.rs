@@ -8,9 +8,13 @@ use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
 use super::random::Random;
 use super::{Happening, Simulation};
-use crate::engine::id::PartitionId;
+use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Member, Members, RowChange};
+use crate::engine::replica::Scope;
+use crate::engine::table::{Command, Member, Members, RowChange, Status};
+
+/// The most that a write into a node's own store takes, while that is well.
+pub(super) const DISK_TAKES: Duration = Duration::from_millis(10);
 
 pub(super) struct Network {
     delay_max: Duration,
@@ -45,6 +49,9 @@ pub(super) enum Fault {
     /// An operator wants another primary.
     Move,
     StoreDown,
+    /// A node's own store takes nothing, or is slow.
+    DiskFails,
+    DiskSlow,
     /// An operator says that a node which has crashed will not come back (as it was).
     Declare,
 }
@@ -127,21 +134,22 @@ impl Simulation {
 
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
-            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Move, Mute,
-            Pause, Restart, Ring, Split, StoreDown,
+            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, DiskFails, DiskSlow, Drain, HealNetwork,
+            Isolate, Move, Mute, Pause, Restart, Ring, Split, StoreDown,
         };
         let plan = &self.plan;
-        let kinds: [(u64, &[Fault]); 5] = [
+        let kinds: [(u64, &[Fault]); 6] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
             (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
             (plan.pause_percent, &[Pause]),
+            (plan.disk_percent, &[DiskFails, DiskSlow]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
                 plan.cut_percent,
                 &[CutOne, CutOneWay, Deaf, Mute, Split, Ring, Clog, HealNetwork, HealNetwork],
             ),
         ];
-        let from = self.random.between(0, 4) as usize;
+        let from = self.random.between(0, 5) as usize;
         for at in 0..kinds.len() {
             let (percent, faults) = kinds[(from + at) % kinds.len()];
             if self.random.percent(percent) {
@@ -168,7 +176,7 @@ impl Simulation {
                 if !self.may_crash(node) {
                     return;
                 }
-                self.nodes[node].crash();
+                self.crash(node);
                 let is_quick = matches!(fault, Fault::Restart);
                 let wait = if is_quick { (5, 80) } else { (300, 4000) };
                 let wait = self.random.millis(wait.0, wait.1);
@@ -253,9 +261,21 @@ impl Simulation {
                 self.after(wait, Happening::StoreUp);
                 "store down"
             }
+            Fault::DiskFails => {
+                self.nodes[node].disk.is_down = true;
+                let wait = self.random.millis(50, 4000);
+                self.after(wait, Happening::DiskUp(node));
+                "disk fails"
+            }
+            Fault::DiskSlow => {
+                let most = self.random.millis(20, 600);
+                self.nodes[node].disk_takes = most;
+                let wait = self.random.millis(50, 4000);
+                self.after(wait, Happening::DiskUp(node));
+                "disk slow"
+            }
             Fault::Declare => {
-                let crashed: Vec<usize> =
-                    (0..all).filter(|at| self.nodes[*at].is_crashed()).collect();
+                let crashed: Vec<usize> = (0..all).filter(|at| self.may_be_declared(*at)).collect();
                 if crashed.is_empty() {
                     return;
                 }
@@ -325,11 +345,58 @@ impl Simulation {
         if self.nodes[node].is_crashed() {
             return false;
         }
+        if self.plan.writes_through {
+            return true; // whatever was answered is stored
+        }
         let lives = |member: Member| {
             let at = member.directory.0 as usize;
             at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
         };
         self.consensus.acknowledged_by.values().all(|(_, holders)| holders.iter().any(lives))
+    }
+
+    /// With stores of their own, an operator gives up a node that has crashed only if another has
+    /// stored everything, too.
+    fn may_be_declared(&self, node: usize) -> bool {
+        let may_report = |member: Member| {
+            let known = self.consensus.table.nodes().get(&member.directory);
+            let is_dead = known.is_none_or(|known| known.status == Status::Dead);
+            member.directory.0 as usize != node && !is_dead
+        };
+        let is_spare = |(_, holders): &(Epoch, Members)| holders.iter().any(may_report);
+        let is_lost = self.plan.replica.scope == Scope::Replica && self.plan.writes_through;
+        let mut acknowledged_by = self.consensus.acknowledged_by.values();
+        self.nodes[node].is_crashed() && (!is_lost || acknowledged_by.all(is_spare))
+    }
+
+    /// The process is gone. What it was writing is in its store in part.
+    pub(super) fn crash(&mut self, node: usize) {
+        self.nodes[node].crash();
+        let disk = Endpoint::Disk(node);
+        let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| matches!(happening, Happening::Deliver { from, to, .. } if *from == disk || *to == disk);
+        let lost: Vec<_> = self.queue.extract_if(.., is_of_disk).collect();
+        for (_, happening) in lost {
+            if let Happening::Deliver { parcel, .. } = happening
+                && let Parcel::Write(batch) = *parcel
+                && !self.nodes[node].disk.is_down
+            {
+                self.nodes[node].disk.tear(batch, &mut self.random);
+            }
+        }
+    }
+
+    pub(super) fn disk_up(&mut self, node: usize) {
+        self.nodes[node].disk.is_down = false;
+        self.nodes[node].disk_takes = DISK_TAKES;
+    }
+
+    /// When a node's own store has done with what it is told now: one thing after another.
+    pub(super) fn disk_done_after(&mut self, node: usize) -> Duration {
+        let node = &mut self.nodes[node];
+        let takes = self.random.between(100, node.disk_takes.as_micros() as u64);
+        let from = node.disk_busy_until.max(self.now);
+        node.disk_busy_until = from + Duration::from_micros(takes);
+        node.disk_busy_until.saturating_since(self.now)
     }
 
     pub(super) fn resume(&mut self, node: usize) {
@@ -379,6 +446,7 @@ impl Simulation {
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;
         for node in 0..self.nodes.len() {
+            self.disk_up(node);
             self.resume(node);
             self.restart(node);
         }

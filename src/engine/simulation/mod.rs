@@ -22,8 +22,10 @@ mod part;
 mod plan;
 pub(crate) mod random;
 mod rest;
+mod row;
 #[cfg(test)]
 mod script;
+mod serve;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -76,6 +78,8 @@ enum Happening {
     Move(PartitionId),
     /// The store is there again.
     StoreUp,
+    /// A node's own store is well again.
+    DiskUp(usize),
     Resume(usize),
     Restart(usize),
     /// An operator wants a node's copies back where they were.
@@ -163,7 +167,8 @@ impl Simulation {
 
     fn of(plan: Plan, random: Random, trace: Option<Trace>) -> Simulation {
         let consensus = Consensus::new(&plan);
-        let nodes: Vec<Node> = (0..plan.nodes).map(|at| Node::new(at, 1, &plan)).collect();
+        let nodes: Vec<Node> =
+            (0..plan.nodes).map(|at| Node::new(at, 1, &plan, Store::default())).collect();
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         let mut simulation = Simulation {
             network: Network::new(&plan),
@@ -267,6 +272,7 @@ impl Simulation {
             Happening::Fault => self.fault(),
             Happening::Isolate(node) => self.isolate(node),
             Happening::StoreUp => self.store.is_down = false,
+            Happening::DiskUp(node) => self.disk_up(node),
             Happening::Move(partition) => {
                 self.move_primary(partition);
             }
@@ -289,7 +295,17 @@ impl Simulation {
                 let stored = self.store.write(batch);
                 self.send(Endpoint::Store, from, Parcel::Stored(stored));
             }
-            (Endpoint::Store, _) => (), // nobody says anything else to it
+            (Endpoint::Store, Parcel::Scan { partition, epoch }) => {
+                if let Some(found) = self.store.scan(partition, epoch) {
+                    let scanned = Parcel::Scanned { partition, epoch, found };
+                    self.send(Endpoint::Store, from, scanned);
+                }
+            }
+            (Endpoint::Disk(node), Parcel::Write(batch)) => {
+                let stored = self.nodes[node].disk.write(batch);
+                self.send(Endpoint::Disk(node), from, Parcel::Stored(stored));
+            }
+            (Endpoint::Store | Endpoint::Disk(_), _) => (), // nobody says anything else to it
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
                 if self.nodes[node].is_running() {
                     self.proposed(node, commands);
@@ -327,7 +343,13 @@ impl Simulation {
         if self.script.takes(from, to, &parcel) {
             return;
         }
-        for wait in self.network.carry(from, to, &parcel, &mut self.random) {
+        // That is no network.
+        let waits = match (from, to) {
+            (_, Endpoint::Disk(node)) => vec![self.disk_done_after(node)],
+            (Endpoint::Disk(_), _) => vec![Duration::from_micros(50)],
+            _ => self.network.carry(from, to, &parcel, &mut self.random),
+        };
+        for wait in waits {
             self.after(wait, Happening::Deliver { from, to, parcel: Box::new(parcel.clone()) });
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use super::mail::Letter;
 use super::object::{Input, Key, Output, Record, State};
 use super::store::{Batch, Stored};
-use crate::engine::id::{PartitionId, Position, Version};
+use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
-use crate::engine::replica::Message;
+use crate::engine::replica::{Found, Message};
 use crate::engine::table::{At, Command, Delta, Member, TableVersion};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -15,6 +15,8 @@ pub(super) enum Endpoint {
     Node(usize),
     Client(usize),
     Store,
+    /// A node's own store.
+    Disk(usize),
 }
 
 /// What a read rests on.
@@ -95,6 +97,16 @@ pub(super) enum Parcel {
     },
     Write(Batch),
     Stored(Stored),
+    /// To the shared store: heed nobody of an earlier epoch, and say what there is.
+    Scan {
+        partition: PartitionId,
+        epoch: Epoch,
+    },
+    Scanned {
+        partition: PartitionId,
+        epoch: Epoch,
+        found: Found<State>,
+    },
     Ask {
         number: u64,
         partition: PartitionId,

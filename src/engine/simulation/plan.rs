@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
-use crate::engine::replica::Timing;
+use crate::engine::replica::{Config, Scope, Timing};
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -18,10 +18,10 @@ pub(crate) struct Plan {
     pub terms: Terms,
     pub suspect_after: Duration,
     pub pause_max: Duration,
-    pub timing: Timing,
+    pub replica: Config,
+    /// Whether what is answered is stored before.
+    pub writes_through: bool,
     pub delays: Delays,
-    /// Folded records that a copy keeps.
-    pub kept_max: usize,
     pub delay_max: Duration,
     pub loss_percent: u64,
     pub twice_percent: u64,
@@ -36,6 +36,8 @@ pub(crate) struct Plan {
     pub crash_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
+    /// Of what goes wrong with a node's own store.
+    pub disk_percent: u64,
     pub isolate_percent: u64,
     pub cut_percent: u64,
     /// New leaders without need, at each look.
@@ -65,6 +67,9 @@ impl Plan {
             moves_per_node_max: random.between(1, 4) as usize,
             hand_over_max: random.millis(500, 2000),
         };
+        let kept_max = random.pick(&[0, 4, 64, 1000]) as usize;
+        let scope = random.pick(&[Scope::Shared, Scope::Replica]);
+        let replica = Config { timing, kept_max, scope };
         Plan {
             nodes,
             voters: 3,
@@ -75,9 +80,9 @@ impl Plan {
             terms: Terms { lease: random.millis(300, 2500), margin: Duration::from_millis(30) },
             suspect_after: random.millis(300, 900),
             pause_max: Duration::from_millis(200),
-            timing,
+            replica,
+            writes_through: random.percent(50),
             delays,
-            kept_max: random.pick(&[0, 4, 64, 1000]),
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
             twice_percent: percent(random, 20),
@@ -89,6 +94,7 @@ impl Plan {
             crash_percent: percent(random, 60),
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
+            disk_percent: percent(random, 40),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,

@@ -90,7 +90,16 @@ fn only_a_holder_is_promoted_while_any_may_live() {
     // Their places are kept: their disks may be what is recovered from.
     accept(&mut table, RowChange::Promote(c));
     let candidates: Vec<Member> = row(&table).holders().unwrap().iter().collect();
-    assert_eq!(candidates, [a, b, c]);
+    assert_eq!(candidates, [a, b]);
+    // It holds nothing yet: until it is active, any other may be named just as well.
+    let again = member(1, 2);
+    accept(&mut table, RowChange::Promote(again));
+    let joined = [again, c].into_iter().collect();
+    let with_another = RowChange::Activate { by: again, joined };
+    assert_eq!(change(&mut table, with_another), Err(Refusal::NotAHolder));
+    accept(&mut table, RowChange::Activate { by: again, joined: Members::one(again) });
+    let in_sync: Vec<Member> = row(&table).holders().unwrap().iter().collect();
+    assert_eq!(in_sync, [again]);
 }
 
 #[test]
