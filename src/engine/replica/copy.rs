@@ -262,11 +262,9 @@ impl<R: Clone> Copy<R> {
     }
 
     /// The shared store heeds nobody of an earlier epoch than this any more, and has been read: it
-    /// has everything up to `upto`.
-    pub(crate) fn scanned(&mut self, epoch: Epoch, upto: Position) {
-        if let Some(reign) = &mut self.reign {
-            reign.scanned(epoch, upto);
-        }
+    /// has everything up to `upto`. Returns whether that was waited for.
+    pub(crate) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
+        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, upto))
     }
 
     /// Names the row as its primary knows it.

@@ -80,8 +80,9 @@ impl Recovery {
     }
 
     /// The shared store heeds nobody of an earlier epoch any more, and has been read.
-    pub(super) fn scanned(&mut self, upto: Position) {
-        self.shared = Some(upto);
+    /// Returns whether it had not been before.
+    pub(super) fn scanned(&mut self, upto: Position) -> bool {
+        !self.is_done && self.shared.replace(upto).is_none()
     }
 
     /// Asks whom it still has to hear. Returns what counts, once, when all have said theirs.

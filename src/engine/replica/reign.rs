@@ -269,11 +269,10 @@ impl Reign {
         recovery.is_some_and(|recovery| recovery.recalled(from, memory, store))
     }
 
-    /// The shared store has been read for this reign.
-    pub(super) fn scanned(&mut self, epoch: Epoch, upto: Position) {
-        if let Some(recovery) = self.recovery.as_mut().filter(|_| epoch == self.epoch) {
-            recovery.scanned(upto);
-        }
+    /// The shared store has been read for a reign. Returns whether that is news, of this one.
+    pub(super) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
+        let recovery = self.recovery.as_mut().filter(|_| epoch == self.epoch);
+        recovery.is_some_and(|recovery| recovery.scanned(upto))
     }
 
     /// Asks for what is left of the partition. Returns what counts, once, when all have answered.

@@ -173,14 +173,10 @@ impl Simulation {
         let other = (node + self.random.between(1, all as u64 - 1) as usize) % all;
         let name = match fault {
             Fault::Crash | Fault::Restart => {
-                if !self.may_crash(node) {
+                let is_quick = matches!(fault, Fault::Restart);
+                if !self.crash_for_a_while(node, is_quick) {
                     return;
                 }
-                self.crash(node);
-                let is_quick = matches!(fault, Fault::Restart);
-                let wait = if is_quick { (5, 80) } else { (300, 4000) };
-                let wait = self.random.millis(wait.0, wait.1);
-                self.after(wait, Happening::Restart(node));
                 if is_quick { "restart" } else { "crash" }
             }
             Fault::Pause => {
@@ -345,8 +341,8 @@ impl Simulation {
         if self.nodes[node].is_crashed() {
             return false;
         }
-        if self.plan.writes_through {
-            return true; // whatever was answered is stored
+        if self.plan.writes_through || self.plan.may_lose {
+            return true; // whatever was answered is stored; or anything goes
         }
         let lives = |member: Member| {
             let at = member.directory.0 as usize;
@@ -367,6 +363,18 @@ impl Simulation {
         let is_lost = self.plan.replica.scope == Scope::Replica && self.plan.writes_through;
         let mut acknowledged_by = self.consensus.acknowledged_by.values();
         self.nodes[node].is_crashed() && (!is_lost || acknowledged_by.all(is_spare))
+    }
+
+    /// Returns whether it may be.
+    pub(super) fn crash_for_a_while(&mut self, node: usize, is_quick: bool) -> bool {
+        let may_crash = !self.has_healed && self.may_crash(node);
+        if may_crash {
+            self.crash(node);
+            let wait = if is_quick { (5, 80) } else { (300, 4000) };
+            let wait = self.random.millis(wait.0, wait.1);
+            self.after(wait, Happening::Restart(node));
+        }
+        may_crash
     }
 
     /// The process is gone. What it was writing is in its store in part.

@@ -190,8 +190,10 @@ impl Part {
 
     /// The shared store has this of it.
     pub(super) fn scanned(&mut self, epoch: Epoch, found: Found<State>) {
-        self.scanned = Some(found.content);
-        self.copy.scanned(epoch, found.upto);
+        // One of an earlier reign may come late.
+        if self.copy.scanned(epoch, found.upto) {
+            self.scanned = Some(found.content);
+        }
     }
 
     /// Puts the copy together.

@@ -21,6 +21,8 @@ pub(crate) struct Plan {
     pub replica: Config,
     /// Whether what is answered is stored before.
     pub writes_through: bool,
+    /// Whether anything may be lost: more crashes than any promise covers.
+    pub may_lose: bool,
     pub delays: Delays,
     pub delay_max: Duration,
     pub loss_percent: u64,
@@ -34,6 +36,8 @@ pub(crate) struct Plan {
     /// Once healed.
     pub rest_within: Duration,
     pub crash_percent: u64,
+    /// Of primaries that have just removed a copy.
+    pub crash_at_shrink_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
     /// Of what goes wrong with a node's own store.
@@ -69,6 +73,7 @@ impl Plan {
         };
         let kept_max = random.pick(&[0, 4, 64, 1000]) as usize;
         let scope = random.pick(&[Scope::Shared, Scope::Replica]);
+        let writes_through = random.percent(50);
         let replica = Config { timing, kept_max, scope };
         Plan {
             nodes,
@@ -81,7 +86,8 @@ impl Plan {
             suspect_after: random.millis(300, 900),
             pause_max: Duration::from_millis(200),
             replica,
-            writes_through: random.percent(50),
+            writes_through,
+            may_lose: !writes_through && random.percent(30),
             delays,
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
@@ -92,6 +98,7 @@ impl Plan {
             faults_until: random.millis(3000, 8000),
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
+            crash_at_shrink_percent: percent(random, 30),
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),

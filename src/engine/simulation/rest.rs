@@ -63,7 +63,7 @@ impl Simulation {
                 ));
             }
         }
-        self.check_money()
+        if self.plan.may_lose { Ok(()) } else { self.check_money() }
     }
 
     /// Money is moved only.

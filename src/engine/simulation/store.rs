@@ -58,7 +58,10 @@ impl Store {
             Err(Failure::Fenced { by: *fence })
         } else {
             *fence = epoch;
-            self.watermarks.insert(partition, watermark);
+            let known = self.watermarks.entry(partition).or_default();
+            // What takes the place of another past begins anew; else what is late lowers nothing.
+            let is_anew = rows.iter().any(|(_, _, put)| *put == Put::Anyway);
+            *known = if is_anew { watermark } else { watermark.max(*known) };
             Ok(rows
                 .into_iter()
                 .map(|(key, row, put)| self.put((partition, key), row, put))

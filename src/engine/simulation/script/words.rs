@@ -47,6 +47,7 @@ pub(super) fn plan(line: &str) -> Plan {
             "timeout" => plan.replica.timing.replica_timeout = millis,
             "kept" => plan.replica.kept_max = value as usize,
             "through" => plan.writes_through = value == 1,
+            "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
         }
@@ -81,6 +82,7 @@ fn calm() -> Plan {
             scope: Scope::Shared,
         },
         writes_through: false,
+        may_lose: false,
         delays: Delays {
             readmit_after: millis(300),
             protect_after: millis(3_600_000),
@@ -97,6 +99,7 @@ fn calm() -> Plan {
         faults_until: millis(7_200_000),
         rest_within: Duration::from_secs(30),
         crash_percent: 0,
+        crash_at_shrink_percent: 0,
         pause_percent: 0,
         operator_percent: 0,
         disk_percent: 0,
