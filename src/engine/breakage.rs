@@ -153,7 +153,6 @@ impl Breakage {
         Breakage::AnsweredBeforeStored,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
-        Breakage::FenceNotRaised,
     ];
 }
 

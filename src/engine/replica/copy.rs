@@ -129,8 +129,8 @@ pub(crate) struct Copy<R> {
 
 impl<R: Clone> Copy<R> {
     /// A copy that begins with what its own store holds: everything up to `stored`, and some of
-    /// what came later, up to `newest`; nothing, if these are the first of all positions. The records after `stored` come once more, and are to
-    /// change only what is older.
+    /// what came later, up to `newest`; nothing, if these are the first of all positions. The
+    /// records after `stored` come once more, and are to change only what is older.
     pub(crate) fn read(me: Member, config: Config, stored: Position, newest: Position) -> Copy<R> {
         Copy {
             me,

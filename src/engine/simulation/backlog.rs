@@ -14,7 +14,7 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::primary::Change;
-use crate::engine::write_behind::{BatchId, Config, Effect, Event, Failure, WriteBehind};
+use crate::engine::write_behind::{BatchId, Config, Effect, Event, Failure, Outcome, WriteBehind};
 
 const CONFIG: Config = Config {
     batch_records_max: 3,
@@ -122,7 +122,13 @@ impl Backlog {
         let mut effects = Vec::new();
         if epoch == self.epoch && self.writing.is_some_and(|(batch, _)| batch == id) {
             let event = match result {
-                Ok(outcomes) => Event::Answered { batch: id, outcomes },
+                Ok(outcomes) => {
+                    // Nobody else writes, and nobody before may write any more.
+                    let is_older = |it: &Outcome| matches!(it, Outcome::Superseded { .. });
+                    let older = outcomes.iter().find(|it| is_older(it));
+                    assert!(older.is_none(), "{} is not the newest: {older:?}", self.partition);
+                    Event::Answered { batch: id, outcomes }
+                }
                 Err(failure) => Event::Failed { batch: id, failure },
             };
             self.step(now, event, &mut effects);

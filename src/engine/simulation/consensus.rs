@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::faults::Network;
+use super::network::Network;
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;

@@ -1,12 +1,9 @@
-//! What goes wrong: the network, and processes that stop.
+//! What goes wrong: with the network, stores, and processes that stop.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
-use super::plan::Plan;
-use super::random::Random;
 use super::{Happening, Simulation};
 use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
@@ -15,17 +12,6 @@ use crate::engine::table::{Command, Member, Members, RowChange, Status};
 
 /// The most that a write into a node's own store takes, while that is well.
 pub(super) const DISK_TAKES: Duration = Duration::from_millis(10);
-
-pub(super) struct Network {
-    delay_max: Duration,
-    loss_percent: u64,
-    twice_percent: u64,
-    news_loss_percent: u64,
-    /// Ways that are cut, in one direction.
-    pub(super) cuts: BTreeSet<(usize, usize)>,
-    /// Ways on which everything takes longer.
-    clogged: BTreeMap<(usize, usize), Duration>,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -52,70 +38,12 @@ pub(super) enum Fault {
     /// A node's own store takes nothing, or is slow.
     DiskFails,
     DiskSlow,
+    /// So is the shared one.
+    StoreSlow,
+    /// All processes end at once, and one may be given up.
+    Disaster,
     /// An operator says that a node which has crashed will not come back (as it was).
     Declare,
-}
-
-impl Network {
-    pub(super) fn new(plan: &Plan) -> Network {
-        Network {
-            delay_max: plan.delay_max,
-            loss_percent: plan.loss_percent,
-            twice_percent: plan.twice_percent,
-            news_loss_percent: plan.news_loss_percent,
-            cuts: BTreeSet::new(),
-            clogged: BTreeMap::new(),
-        }
-    }
-
-    /// When a parcel arrives: once, twice, or never.
-    pub(super) fn carry(
-        &self,
-        from: Endpoint,
-        to: Endpoint,
-        parcel: &Parcel,
-        random: &mut Random,
-    ) -> Vec<Duration> {
-        let mut arrivals = Vec::new();
-        let way = match (from, to) {
-            (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
-            _ => None,
-        };
-        let is_cut = way.is_some_and(|way| self.cuts.contains(&way));
-        let is_news = matches!(parcel, Parcel::Delta(_)) && random.percent(self.news_loss_percent);
-        if is_cut || is_news || random.percent(self.loss_percent) {
-            return arrivals;
-        }
-        let more = way.and_then(|way| self.clogged.get(&way)).copied().unwrap_or_default();
-        let wait = |random: &mut Random| {
-            let most = (self.delay_max + more).as_micros() as u64;
-            Duration::from_micros(random.between(100, most.max(101)))
-        };
-        arrivals.push(wait(random));
-        let twice = match parcel {
-            Parcel::Ask { .. } => self.twice_percent * 3, // nothing but its number tells it
-            _ => self.twice_percent,
-        };
-        if random.percent(twice) {
-            // Sometimes so late that nobody thinks of it any more.
-            let late = if random.percent(30) { random.millis(300, 3000) } else { wait(random) * 4 };
-            arrivals.push(late);
-        }
-        arrivals
-    }
-
-    pub(super) fn is_open_both_ways(&self, one: usize, other: usize) -> bool {
-        !self.cuts.contains(&(one, other)) && !self.cuts.contains(&(other, one))
-    }
-
-    pub(super) fn cut(&mut self, one: usize, other: usize) {
-        self.cuts.extend([(one, other), (other, one)]);
-    }
-
-    pub(super) fn heal(&mut self) {
-        self.cuts.clear();
-        self.clogged.clear();
-    }
 }
 
 impl Simulation {
@@ -134,22 +62,23 @@ impl Simulation {
 
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
-            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, DiskFails, DiskSlow, Drain, HealNetwork,
-            Isolate, Move, Mute, Pause, Restart, Ring, Split, StoreDown,
+            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Disaster, DiskFails, DiskSlow, Drain,
+            HealNetwork, Isolate, Move, Mute, Pause, Restart, Ring, Split, StoreDown, StoreSlow,
         };
         let plan = &self.plan;
-        let kinds: [(u64, &[Fault]); 6] = [
+        let kinds: [(u64, &[Fault]); 7] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
             (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
             (plan.pause_percent, &[Pause]),
-            (plan.disk_percent, &[DiskFails, DiskSlow]),
+            (plan.disk_percent, &[DiskFails, DiskSlow, StoreSlow]),
+            (plan.disaster_percent, &[Disaster]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
                 plan.cut_percent,
                 &[CutOne, CutOneWay, Deaf, Mute, Split, Ring, Clog, HealNetwork, HealNetwork],
             ),
         ];
-        let from = self.random.between(0, 5) as usize;
+        let from = self.random.between(0, 6) as usize;
         for at in 0..kinds.len() {
             let (percent, faults) = kinds[(from + at) % kinds.len()];
             if self.random.percent(percent) {
@@ -270,13 +199,34 @@ impl Simulation {
                 self.after(wait, Happening::DiskUp(node));
                 "disk slow"
             }
+            Fault::StoreSlow => {
+                self.network.store_takes = self.random.millis(50, 3000);
+                let wait = self.random.millis(500, 4000);
+                self.after(wait, Happening::StoreUp);
+                "store slow"
+            }
+            Fault::Disaster => {
+                if !(self.plan.writes_through || self.plan.may_lose) {
+                    return;
+                }
+                let is_quick = self.random.percent(50);
+                for node in (0..all).filter(|other| *other != node) {
+                    self.crash_for_a_while(node, is_quick);
+                }
+                if is_quick {
+                    self.crash_for_a_while(node, is_quick);
+                } else {
+                    self.crash_and_give_up(node);
+                }
+                "disaster"
+            }
             Fault::Declare => {
                 let crashed: Vec<usize> = (0..all).filter(|at| self.may_be_declared(*at)).collect();
                 if crashed.is_empty() {
                     return;
                 }
-                let member = self.nodes[self.random.pick(&crashed)].member();
-                self.proposed_by_operator(Command::DeclareDead(member));
+                let node = self.random.pick(&crashed);
+                self.give_up(node);
                 "declare dead"
             }
             Fault::HealNetwork => {
@@ -351,6 +301,26 @@ impl Simulation {
         self.consensus.acknowledged_by.values().all(|(_, holders)| holders.iter().any(lives))
     }
 
+    /// An operator says that a node will not come back (as it was), before it does.
+    fn crash_and_give_up(&mut self, node: usize) {
+        if self.nodes[node].is_crashed() {
+            return;
+        }
+        self.crash(node);
+        let wait = self.random.millis(1000, 5000);
+        self.after(wait, Happening::Restart(node));
+        if self.random.percent(50) {
+            self.after(wait.mul_f64(0.8), Happening::GiveUp(node));
+        }
+    }
+
+    pub(super) fn give_up(&mut self, node: usize) {
+        if self.may_be_declared(node) {
+            let member = self.nodes[node].member();
+            self.proposed_by_operator(Command::DeclareDead(member));
+        }
+    }
+
     /// With stores of their own, an operator gives up a node that has crashed only if another has
     /// stored everything, too.
     fn may_be_declared(&self, node: usize) -> bool {
@@ -381,7 +351,10 @@ impl Simulation {
     pub(super) fn crash(&mut self, node: usize) {
         self.nodes[node].crash();
         let disk = Endpoint::Disk(node);
-        let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| matches!(happening, Happening::Deliver { from, to, .. } if *from == disk || *to == disk);
+        let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| match happening {
+            Happening::Deliver { from, to, .. } => *from == disk || *to == disk,
+            _ => false,
+        };
         let lost: Vec<_> = self.queue.extract_if(.., is_of_disk).collect();
         for (_, happening) in lost {
             if let Happening::Deliver { parcel, .. } = happening
@@ -391,6 +364,11 @@ impl Simulation {
                 self.nodes[node].disk.tear(batch, &mut self.random);
             }
         }
+    }
+
+    pub(super) fn store_up(&mut self) {
+        self.store.is_down = false;
+        self.network.store_takes = Duration::ZERO;
     }
 
     pub(super) fn disk_up(&mut self, node: usize) {
@@ -449,7 +427,7 @@ impl Simulation {
             let member = self.nodes[node].member();
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
-        self.store.is_down = false;
+        self.store_up();
         self.network.heal();
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;

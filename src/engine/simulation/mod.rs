@@ -15,6 +15,7 @@ mod consensus;
 mod faults;
 mod history;
 mod mail;
+mod network;
 mod node;
 mod object;
 mod parcel;
@@ -38,8 +39,8 @@ use std::time::Duration;
 
 use client::Client;
 use consensus::Consensus;
-use faults::Network;
 use history::Done;
+use network::Network;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
@@ -82,6 +83,8 @@ enum Happening {
     DiskUp(usize),
     Resume(usize),
     Crash(usize),
+    /// An operator does not expect it back.
+    GiveUp(usize),
     Restart(usize),
     /// An operator wants a node's copies back where they were.
     Undrain(Member),
@@ -274,7 +277,7 @@ impl Simulation {
             }
             Happening::Fault => self.fault(),
             Happening::Isolate(node) => self.isolate(node),
-            Happening::StoreUp => self.store.is_down = false,
+            Happening::StoreUp => self.store_up(),
             Happening::DiskUp(node) => self.disk_up(node),
             Happening::Move(partition) => {
                 self.move_primary(partition);
@@ -282,6 +285,7 @@ impl Simulation {
             Happening::Crash(node) => {
                 self.crash_for_a_while(node, false);
             }
+            Happening::GiveUp(node) => self.give_up(node),
             Happening::Resume(node) => self.resume(node),
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),

@@ -40,8 +40,10 @@ pub(crate) struct Plan {
     pub crash_at_shrink_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
-    /// Of what goes wrong with a node's own store.
+    /// Of what goes wrong with stores.
     pub disk_percent: u64,
+    /// Of all that ends at once.
+    pub disaster_percent: u64,
     pub isolate_percent: u64,
     pub cut_percent: u64,
     /// New leaders without need, at each look.
@@ -102,6 +104,7 @@ impl Plan {
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),
+            disaster_percent: percent(random, 15),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,

@@ -346,7 +346,8 @@ impl PartitionTable {
             return Err(Refusal::Dead);
         }
         let dropped = candidates.iter().filter(|candidate| !joined.contains(*candidate));
-        let (in_sync, leaving) = (joined.clone(), leaving.iter().chain(dropped).collect());
+        let left = leaving.iter().chain(dropped).filter(|member| !joined.contains(*member));
+        let (in_sync, leaving) = (joined.clone(), left.collect());
         let leaving = if is_broken(Breakage::RemovedAtOnce) { Members::default() } else { leaving };
         row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())

@@ -128,18 +128,20 @@ fn the_last_copy_that_may_live_is_never_removed() {
 }
 
 #[test]
-fn a_shrink_that_outlives_its_primary_leaves_whom_it_removed_to_be_promoted() {
+fn a_shrink_that_outlives_its_primary_leaves_whom_it_removed_to_be_asked() {
     let mut table = table();
     let (a, b, c) = (member(1, 1), member(2, 1), member(3, 1));
     accept(&mut table, RowChange::Shrink { by: a, remove: b });
     let mut settled = table.clone();
     assert_eq!(one(&mut table, Command::DeclareDead(a)), Ok(()));
-    assert_eq!(change(&mut table, RowChange::Promote(c)), Err(Refusal::CopyLeft));
-    accept(&mut table, RowChange::Promote(b));
+    accept(&mut table, RowChange::Promote(c));
+    let row = row(&table);
+    assert_eq!((row.leaving(), row.holders()), (Some(&Members::one(b)), Some(&Members::one(a))));
 
     accept(&mut settled, RowChange::Settle { by: a });
     assert_eq!(one(&mut settled, Command::DeclareDead(a)), Ok(()));
     accept(&mut settled, RowChange::Promote(c));
+    assert_eq!(settled.row(PartitionId(0)).unwrap().leaving(), Some(&Members::default()));
 }
 
 #[test]

@@ -103,6 +103,7 @@ fn calm() -> Plan {
         pause_percent: 0,
         operator_percent: 0,
         disk_percent: 0,
+        disaster_percent: 0,
         isolate_percent: 0,
         cut_percent: 0,
         whim_percent: 0,
