@@ -98,6 +98,12 @@ pub(crate) enum Breakage {
     LeavingNotAwaited,
     /// News of the table are taken in though some before them were lost.
     GapIgnored,
+    /// The leader believes itself and nobody else.
+    LeaderAloneJudges,
+    /// Who hears nobody is believed.
+    DeafHeeded,
+    /// That a member has something to tell the leader, which does not hear it, is no reason.
+    LogNotNeeded,
 }
 
 impl Breakage {

@@ -30,12 +30,14 @@ pub(crate) struct Delays {
     pub hand_over_max: Duration,
 }
 
-/// Who is heard, by the leader.
+/// Who is there, as far as the leader knows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    /// Those of whom nothing is heard.
+    /// Those that are taken for gone (see [`suspicion`](super::suspicion)).
     pub suspected: BTreeSet<Member>,
-    /// What each node that is heard holds of each partition: the place of its last record.
+    /// Those that it hears, itself included.
+    pub heard: BTreeSet<Member>,
+    /// What each of these holds of each partition: the place of its last record.
     pub reports: BTreeMap<Member, BTreeMap<PartitionId, Position>>,
 }
 
@@ -77,12 +79,18 @@ impl Controller {
         let mut orders = Orders::default();
         let down = self.judge_nodes(now, table, view, &mut orders);
         let is_able = |member: Member| table.is_up(member) && !down.contains(&member);
+        // Whom the leader does not hear could not tell it that it has begun.
+        let may_begin = |member: Member| is_able(member) && view.heard.contains(&member);
         let mut is_well = down.is_empty();
         for (partition, row) in table.rows() {
             let Some(at) = table.at(partition) else { continue };
             let is_late = self.is_late(now, partition, row);
-            let late = row.primary().filter(|primary| is_late && is_able(*primary));
-            let member = choose_primary(partition, row, table, view, &is_able).or(late);
+            let late = row.primary().filter(|primary| is_late && may_begin(*primary));
+            let chosen = match is_served(row, &is_able) {
+                true => None,
+                false => choose_primary(partition, row, table, view, &may_begin),
+            };
+            let member = chosen.or(late);
             if let Some(member) = member {
                 is_well = false;
                 orders.commands.push(command(at, RowChange::Promote(member)));
@@ -116,7 +124,7 @@ impl Controller {
         now.saturating_since(known.1) >= self.delays.hand_over_max
     }
 
-    /// Takes duties from whom nobody hears, and gives them back. Returns who has none from now on.
+    /// Takes duties from who is suspected, and gives them back. Returns who has none from now on.
     fn judge_nodes(
         &mut self,
         now: Instant,
@@ -197,8 +205,19 @@ fn command(at: At, change: RowChange) -> Command {
     Command::Row { at, change }
 }
 
-/// Who is to be primary, if the row's is not able to. A holder, as long as any may live; when all
-/// are proven dead, whoever holds most.
+/// Whether whoever is to serve, or to end a hand-over, is able to.
+fn is_served(row: &Row, is_able: &dyn Fn(Member) -> bool) -> bool {
+    match &row.reign {
+        Reign::Unborn => true, // the planner chooses
+        Reign::Preparing { primary, .. } | Reign::Active { primary, next: None, .. } => {
+            is_able(*primary)
+        }
+        Reign::Active { primary, next: Some(next), .. } => is_able(*primary) && is_able(*next),
+    }
+}
+
+/// Who is to be primary, of those who may begin. A holder, as long as any may live; when all are
+/// proven dead, whoever holds most.
 fn choose_primary(
     partition: PartitionId,
     row: &Row,
@@ -206,17 +225,6 @@ fn choose_primary(
     view: &View,
     is_able: &dyn Fn(Member) -> bool,
 ) -> Option<Member> {
-    let is_served = match &row.reign {
-        Reign::Unborn => return None, // the planner chooses
-        Reign::Preparing { primary, .. } | Reign::Active { primary, next: None, .. } => {
-            is_able(*primary)
-        }
-        // Either is able to end a hand-over.
-        Reign::Active { primary, next: Some(next), .. } => is_able(*primary) && is_able(*next),
-    };
-    if is_served {
-        return None;
-    }
     let held = |member: Member| {
         let report = view.reports.get(&member).and_then(|report| report.get(&partition));
         report.copied().unwrap_or_default()
@@ -257,10 +265,7 @@ fn choose_primary(
 
 /// Who holds most, once all have said what they hold.
 fn most(members: &[Member], view: &View, held: &dyn Fn(Member) -> Position) -> Option<Member> {
-    // What was heard of it before it fell silent may be less than it holds.
-    let is_known =
-        |member: &Member| view.reports.contains_key(member) && !view.suspected.contains(member);
-    let have_reported = members.iter().all(is_known);
+    let have_reported = members.iter().all(|member| view.reports.contains_key(member));
     let most = members.iter().copied().max_by_key(|member| (held(*member), *member));
     most.filter(|_| have_reported)
 }

@@ -168,8 +168,12 @@ impl Simulation {
                 if !self.may_crash(node) {
                     return;
                 }
-                self.nodes[node].crash();
                 let is_quick = matches!(fault, Fault::Restart);
+                // With its host, or without.
+                match is_quick || self.random.percent(50) {
+                    true => self.nodes[node].exit(),
+                    false => self.nodes[node].crash(),
+                }
                 let wait = if is_quick { (5, 80) } else { (300, 4000) };
                 let wait = self.random.millis(wait.0, wait.1);
                 self.after(wait, Happening::Restart(node));

@@ -10,6 +10,7 @@
 //! do not know that they are none, answers that are lost, entries that come twice.
 
 mod backlog;
+mod beats;
 mod client;
 mod consensus;
 mod faults;
@@ -290,6 +291,9 @@ impl Simulation {
                 self.send(Endpoint::Store, from, Parcel::Stored(stored));
             }
             (Endpoint::Store, _) => (), // nobody says anything else to it
+            (Endpoint::Node(node), Parcel::Beat { .. }) if self.nodes[node].is_refusing() => {
+                self.send(to, from, Parcel::Refused { by: node });
+            }
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
                 if self.nodes[node].is_running() {
                     self.proposed(node, commands);

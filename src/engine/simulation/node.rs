@@ -11,11 +11,12 @@ use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
 use crate::engine::breakage::{Breakage, is_broken};
-use crate::engine::controller::{Controller, View};
+use crate::engine::controller::Controller;
 use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::Instant;
 use crate::engine::lease::{Given, Pulse, Taken};
 use crate::engine::replica::{Copy, Effect, Message, Standing};
+use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
     Status,
@@ -38,25 +39,28 @@ enum Process {
     /// What comes waits for it.
     Paused,
     Crashed,
+    /// Its host is there, and says that it is not.
+    Gone,
 }
 
 pub(super) struct Node {
-    index: usize,
+    pub(super) index: usize,
     generation: u64,
     /// Which start of the process it is.
     life: u64,
     process: Process,
-    plan: Plan,
+    pub(super) plan: Plan,
     pub(super) table: PartitionTable,
-    parts: Vec<Part>,
-    heard_at: BTreeMap<Member, Instant>,
-    taken: Taken,
-    given: Given,
+    pub(super) parts: Vec<Part>,
+    pub(super) hearing: Hearing,
+    pub(super) words: Words,
+    pub(super) taken: Taken,
+    pub(super) given: Given,
     /// What others hold, and when they were asked.
-    reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
-    controller: Option<Controller>,
-    pulse: Pulse,
-    ticks: u64,
+    pub(super) reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
+    pub(super) controller: Option<Controller>,
+    pub(super) pulse: Pulse,
+    pub(super) ticks: u64,
     inbox: Vec<(Endpoint, Parcel)>,
 }
 
@@ -73,7 +77,8 @@ impl Node {
             plan: plan.clone(),
             table: PartitionTable::new(plan.partitions, plan.copies),
             parts: (0..plan.partitions).map(|_| part()).collect(),
-            heard_at: BTreeMap::new(),
+            hearing: Hearing::new(member, plan.patience),
+            words: Words::default(),
             taken: Taken::default(),
             given: Given::new(plan.partitions),
             reports: BTreeMap::new(),
@@ -105,7 +110,12 @@ impl Node {
     }
 
     pub(super) fn is_crashed(&self) -> bool {
-        self.process == Process::Crashed
+        matches!(self.process, Process::Crashed | Process::Gone)
+    }
+
+    /// Whether its host says that there is no such process.
+    pub(super) fn is_refusing(&self) -> bool {
+        self.process == Process::Gone
     }
 
     pub(super) fn folded(&self, partition: PartitionId) -> &State {
@@ -123,6 +133,12 @@ impl Node {
     pub(super) fn crash(&mut self) {
         self.process = Process::Crashed;
         self.inbox.clear();
+    }
+
+    /// Crashes, and its host says so.
+    pub(super) fn exit(&mut self) {
+        self.crash();
+        self.process = Process::Gone;
     }
 
     /// A new process of the same directory: its memory is gone.
@@ -158,6 +174,7 @@ impl Node {
     pub(super) fn set_leader(&mut self, leads: bool, now: Instant) {
         let delays = self.plan.delays;
         self.controller = leads.then(|| Controller::new(delays, now));
+        self.words.forget();
     }
 
     /// The table has changed elsewhere.
@@ -168,7 +185,8 @@ impl Node {
         }
         let table = &self.table;
         self.taken.learn(table);
-        self.heard_at.retain(|member, _| table.status(*member).is_some());
+        self.hearing.learn(table, now);
+        self.words.learn(table);
         self.reports.retain(|member, _| table.status(*member).is_some());
         for partition in 0..self.parts.len() {
             self.see_row(now, PartitionId(partition as u16), out);
@@ -189,64 +207,8 @@ impl Node {
         self.go_on(now, partition, out);
     }
 
-    pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
-        self.notice_pause(now);
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(2) {
-            let (from, version) = (self.member(), self.table.version());
-            for other in (0..self.plan.nodes).filter(|other| *other != self.index) {
-                let beat = Parcel::Beat { from, sent_at: now, version };
-                out.parcels.push((Endpoint::Node(other), beat));
-            }
-        }
-        let is_known = self.table.status(self.member()).is_some();
-        if !is_known && self.ticks.is_multiple_of(4) {
-            out.proposals.push(self.join());
-        }
-        for partition in 0..self.parts.len() {
-            self.go_on(now, PartitionId(partition as u16), out);
-        }
-        self.lead(now, out);
-    }
-
-    /// Was it stopped, it knows nothing for certain: it answers by no lease, and accuses nobody for
-    /// a while.
-    fn notice_pause(&mut self, now: Instant) {
-        if self.pulse.beat(now, self.plan.pause_max) {
-            if !is_broken(Breakage::LeaseNotChecked) {
-                self.taken.forget();
-            }
-            self.heard_at.values_mut().for_each(|at| *at = now);
-            if !is_broken(Breakage::StandstillIgnored) {
-                self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
-            }
-        }
-    }
-
-    fn lead(&mut self, now: Instant, out: &mut Out) {
-        let Some(mut controller) = self.controller.take() else { return };
-        let mut view = View::default();
-        for (directory, node) in self.table.nodes() {
-            let member = Member { directory: *directory, generation: node.generation };
-            let silent = now.saturating_since(*self.heard_at.entry(member).or_insert(now));
-            if member != self.member() && silent >= self.plan.suspect_after {
-                view.suspected.insert(member);
-            }
-        }
-        view.reports =
-            self.reports.iter().map(|(member, (_, report))| (*member, report.clone())).collect();
-        view.reports.insert(self.member(), self.report());
-        let orders = controller.decide(now, &self.table, &view);
-        out.proposals.extend(orders.commands);
-        for (primary, at, remove) in orders.shrinks {
-            let to = Endpoint::Node(primary.directory.0 as usize);
-            out.parcels.push((to, Parcel::Shrink { at, remove }));
-        }
-        self.controller = Some(controller);
-    }
-
     /// The last record of each partition.
-    fn report(&self) -> BTreeMap<PartitionId, Position> {
+    pub(super) fn report(&self) -> BTreeMap<PartitionId, Position> {
         let last = |(at, part): (usize, &Part)| (PartitionId(at as u16), part.copy.last());
         self.parts.iter().enumerate().map(last).collect()
     }
@@ -256,7 +218,7 @@ impl Node {
             // Before anything is concluded from what comes first.
             Process::Running => self.notice_pause(now),
             Process::Paused => return self.keep(from, parcel),
-            Process::Crashed => return,
+            Process::Crashed | Process::Gone => return,
         }
         match parcel {
             Parcel::Copy { partition, from, to, message } => {
@@ -264,34 +226,14 @@ impl Node {
                     self.heard_copy(now, partition, from, message, out);
                 }
             }
-            Parcel::Beat { from, sent_at, version } => {
-                self.given.give(from, &self.table, &self.plan.terms, now);
-                let (granter, report) = (self.member(), self.report());
-                let known = self.table.version();
-                let answer =
-                    Parcel::BeatAnswer { from: granter, asked_at: sent_at, version: known, report };
-                let to = Endpoint::Node(from.directory.0 as usize);
-                out.parcels.push((to, answer));
-                if version > known {
-                    out.parcels.push((to, Parcel::Pull(known)));
-                }
+            Parcel::Beat { from, sent_at, version, leads } => {
+                self.heard_beat(now, from, (sent_at, version), leads, out);
             }
-            Parcel::BeatAnswer { from, asked_at, version, report } => {
-                self.heard_at.insert(from, now);
-                if self.reports.get(&from).is_none_or(|(known_at, _)| *known_at < asked_at) {
-                    self.reports.insert(from, (asked_at, report));
-                }
-                let known = self.table.version();
-                let since = if is_broken(Breakage::LeaseFromAnswer) { now } else { asked_at };
-                self.taken.take(from, version, since, &self.plan.terms, known);
-                if version > known {
-                    let to = Endpoint::Node(from.directory.0 as usize);
-                    out.parcels.push((to, Parcel::Pull(known)));
-                }
-                for partition in 0..self.parts.len() {
-                    self.release(now, PartitionId(partition as u16), out);
-                }
+            Parcel::BeatAnswer { from, asked_at, version, report, word } => {
+                let answer = (asked_at, version);
+                self.heard_answer(now, from, answer, report, word, out);
             }
+            Parcel::Refused { by } => self.refused(now, by),
             Parcel::Pull(version) => {
                 if self.table.version() > version {
                     out.parcels.push((from, Parcel::Delta(self.table.since(version))));
@@ -360,7 +302,7 @@ impl Node {
     }
 
     /// Does what is due at a partition.
-    fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+    pub(super) fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let mut effects = Vec::new();
         let table = &self.table;
         let standing = |member: Member| match table.status(member) {
@@ -427,7 +369,7 @@ impl Node {
     }
 
     /// Gives the answers that may be given.
-    fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+    pub(super) fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let part = &self.parts[usize::from(partition.0)];
         let Some(committed) = part.copy.committed() else { return };
         let has_lease = self.may_answer(now, partition);

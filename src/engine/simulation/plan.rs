@@ -6,6 +6,7 @@ use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
 use crate::engine::replica::Timing;
+use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     pub clients: usize,
     pub keys: u8,
     pub terms: Terms,
-    pub suspect_after: Duration,
+    pub patience: Patience,
     pub pause_max: Duration,
     pub timing: Timing,
     pub delays: Delays,
@@ -73,7 +74,7 @@ impl Plan {
             clients: random.between(2, 8) as usize,
             keys: random.between(1, 10) as u8,
             terms: Terms { lease: random.millis(300, 2500), margin: Duration::from_millis(30) },
-            suspect_after: random.millis(300, 900),
+            patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             timing,
             delays,
@@ -94,6 +95,12 @@ impl Plan {
             whim_percent: 2,
         }
     }
+}
+
+/// Who is silent for so long is suspected; the rest follows.
+pub(super) fn patience(suspect_after: Duration) -> Patience {
+    let grace = Duration::from_millis(150);
+    Patience { suspect_after, grace, alone_after: suspect_after * 4 }
 }
 
 trait IntoMillis {

@@ -2,7 +2,7 @@
 //!
 //! * `let NAME NODE`: from now on this node is called so.
 //! * `until CONDITION`, `expect CONDITION`, `run 300ms`, `show THING`, `rest`.
-//! * `crash|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`.
+//! * `crash|kill|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`.
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -68,6 +68,7 @@ impl Play {
         let others = (0..simulation.nodes.len()).filter(|other| *other != node);
         match verb {
             "crash" => simulation.nodes[node].crash(),
+            "kill" => simulation.nodes[node].exit(),
             "restart" => simulation.restart(node),
             "restore" => {
                 let generation = rest[1].parse().expect("a generation");

@@ -329,7 +329,7 @@ fn two_of_three_copies_die_within_one_lease() {
         write 1 5 as A#2
         run 3ms
         crash old
-        run 100ms
+        run 300ms
         crash two
         done A#2
         show primary

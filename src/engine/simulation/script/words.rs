@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::super::Simulation;
 use super::super::object::{Input, Key, Kind, Money, kind_of};
-use super::super::plan::Plan;
+use super::super::plan::{Plan, patience};
 use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set};
@@ -37,7 +37,7 @@ pub(super) fn plan(line: &str) -> Plan {
             "copies" => plan.copies = value as usize,
             "partitions" => plan.partitions = value as u16,
             "lease" => plan.terms.lease = millis,
-            "suspect" => plan.suspect_after = millis,
+            "suspect" => plan.patience = patience(millis),
             "protect" => plan.delays.protect_after = millis,
             "balance" => plan.delays.balance_after = millis,
             "readmit" => plan.delays.readmit_after = millis,
@@ -62,7 +62,7 @@ fn calm() -> Plan {
         clients: 0,
         keys: 8,
         terms: Terms { lease: millis(900), margin: millis(30) },
-        suspect_after: millis(600),
+        patience: patience(millis(600)),
         pause_max: millis(200),
         timing: Timing {
             replica_timeout: millis(500),
