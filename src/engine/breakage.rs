@@ -104,6 +104,10 @@ pub(crate) enum Breakage {
     DeafHeeded,
     /// That a member has something to tell the leader, which does not hear it, is no reason.
     LogNotNeeded,
+    /// A primary is obeyed that wants to be rid of its last backup, which nobody else accuses.
+    StarvedObeyed,
+    /// A backup that lacks something is promoted in place of being removed.
+    LaggardPromoted,
 }
 
 impl Breakage {

@@ -47,7 +47,7 @@ pub(crate) struct Given {
 /// Notices that this node stood still: it was stopped, or had no time on any core.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pulse {
-    beat_at: Option<Instant>,
+    ticked_at: Option<Instant>,
 }
 
 impl Taken {
@@ -117,10 +117,25 @@ impl Given {
 }
 
 impl Pulse {
-    /// It is alive now. Returns whether it was not for longer than `pause_max`.
-    pub(crate) fn beat(&mut self, now: Instant, pause_max: Duration) -> bool {
-        let before = self.beat_at.replace(now);
-        before.is_some_and(|before| now.saturating_since(before) > pause_max)
+    /// Its time to do what is due has come, as it does again and again. Returns whether that was
+    /// longer ago than `pause_max`.
+    pub(crate) fn tick(&mut self, now: Instant, pause_max: Duration) -> bool {
+        let is_late = self.is_late(now, pause_max);
+        self.ticked_at = Some(now);
+        is_late
+    }
+
+    /// Something else comes first, and is not to be taken for more than it says. The same.
+    pub(crate) fn look(&mut self, now: Instant, pause_max: Duration) -> bool {
+        let is_late = self.is_late(now, pause_max);
+        if is_late {
+            self.ticked_at = Some(now);
+        }
+        is_late
+    }
+
+    fn is_late(&self, now: Instant, pause_max: Duration) -> bool {
+        self.ticked_at.is_some_and(|before| now.saturating_since(before) > pause_max)
     }
 }
 
@@ -215,9 +230,21 @@ mod tests {
     fn who_stood_still_is_told() {
         let mut pulse = Pulse::default();
         let pause_max = Duration::from_millis(200);
-        assert!(!pulse.beat(at(5000), pause_max), "the first says nothing");
-        assert!(!pulse.beat(at(5200), pause_max));
-        assert!(pulse.beat(at(5401), pause_max));
-        assert!(!pulse.beat(at(5402), pause_max));
+        assert!(!pulse.tick(at(5000), pause_max), "the first says nothing");
+        assert!(!pulse.tick(at(5200), pause_max));
+        assert!(pulse.tick(at(5401), pause_max));
+        assert!(!pulse.tick(at(5402), pause_max));
+    }
+
+    #[test]
+    fn who_does_other_things_and_is_late_is_told_so() {
+        let mut pulse = Pulse::default();
+        let pause_max = Duration::from_millis(200);
+        pulse.tick(at(5000), pause_max);
+        assert!(!pulse.look(at(5100), pause_max));
+        assert!(!pulse.look(at(5200), pause_max));
+        assert!(pulse.look(at(5250), pause_max), "of what is due nothing was done");
+        assert!(!pulse.look(at(5260), pause_max), "it is told once");
+        assert!(!pulse.tick(at(5300), pause_max));
     }
 }

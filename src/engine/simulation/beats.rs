@@ -9,11 +9,12 @@ use crate::engine::controller::View;
 use crate::engine::id::{PartitionId, Position};
 use crate::engine::instant::Instant;
 use crate::engine::suspicion::{Verdict, Word, judge};
-use crate::engine::table::{DirectoryId, Member, TableVersion};
+use crate::engine::table::{Command, DirectoryId, Member, TableVersion};
 
 impl Node {
     pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
-        self.notice_pause(now);
+        let is_late = self.pulse.tick(now, self.plan.pause_max);
+        self.notice_pause(now, is_late);
         self.ticks += 1;
         if self.ticks.is_multiple_of(2) {
             let (from, version) = (self.member(), self.table.version());
@@ -33,10 +34,10 @@ impl Node {
         self.lead(now, out);
     }
 
-    /// Was it stopped, it knows nothing for certain: it answers by no lease, and accuses nobody for
-    /// a while.
-    pub(super) fn notice_pause(&mut self, now: Instant) {
-        if self.pulse.beat(now, self.plan.pause_max) {
+    /// Was it stopped, or had it no time, it knows nothing for certain: it answers by no lease, and
+    /// accuses nobody for a while.
+    pub(super) fn notice_pause(&mut self, now: Instant, is_late: bool) {
+        if is_late {
             if !is_broken(Breakage::LeaseNotChecked) {
                 self.taken.forget();
             }
@@ -50,22 +51,34 @@ impl Node {
 
     fn lead(&mut self, now: Instant, out: &mut Out) {
         let Some(mut controller) = self.controller.take() else { return };
-        let verdict = judge(now, &self.table, &self.hearing, &self.words);
-        // What was heard of others before they fell silent may be less than they hold.
-        let is_heard = |(member, _): &(&Member, &_)| verdict.heard.contains(*member);
-        let reports = self.reports.iter().filter(is_heard);
-        let mut reports: BTreeMap<_, _> =
-            reports.map(|(member, (_, report))| (*member, report.clone())).collect();
-        reports.insert(self.member(), self.report());
-        let Verdict { suspected, heard, .. } = verdict;
-        let view = View { suspected, heard, reports };
-        let orders = controller.decide(now, &self.table, &view);
+        let orders = controller.decide(now, &self.table, &self.view(now));
         out.proposals.extend(orders.commands);
         for (primary, at, remove) in orders.shrinks {
             let to = Endpoint::Node(primary.directory.0 as usize);
             out.parcels.push((to, Parcel::Shrink { at, remove }));
         }
         self.controller = Some(controller);
+    }
+
+    /// What comes into the log of what was proposed to this leader.
+    pub(super) fn review(&mut self, now: Instant, commands: Vec<Command>) -> Vec<Command> {
+        let Some(mut controller) = self.controller.take() else { return commands };
+        let view = self.view(now);
+        let review = |command| controller.review(now, &self.table, &view, command);
+        let reviewed = commands.into_iter().map(review).collect();
+        self.controller = Some(controller);
+        reviewed
+    }
+
+    fn view(&self, now: Instant) -> View {
+        let verdict = judge(now, &self.table, &self.hearing, &self.words);
+        let Verdict { suspected, heard, lately, accusers } = verdict;
+        // What was heard of others before they fell silent may be less than they hold.
+        let reports = self.reports.iter().filter(|(member, _)| heard.contains(*member));
+        let mut reports: BTreeMap<_, _> =
+            reports.map(|(member, (_, report))| (*member, report.clone())).collect();
+        reports.insert(self.member(), self.report());
+        View { suspected, heard, lately, accusers, reports }
     }
 
     pub(super) fn heard_beat(
@@ -97,7 +110,7 @@ impl Node {
         word: Option<Word>,
         out: &mut Out,
     ) {
-        self.hearing.answered(from, asked_at, now);
+        self.hearing.answered(from, asked_at);
         if self.controller.is_some()
             && let Some(word) = word
         {

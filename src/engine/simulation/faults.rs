@@ -29,6 +29,8 @@ pub(super) enum Fault {
     /// Crash, and start again at once.
     Restart,
     Pause,
+    /// Whatever it does takes long, in bursts.
+    Starve,
     /// A primary and all others hear nothing of each other, though clients reach all.
     Isolate,
     CutOne,
@@ -128,13 +130,13 @@ impl Simulation {
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
             Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Move, Mute,
-            Pause, Restart, Ring, Split, StoreDown,
+            Pause, Restart, Ring, Split, Starve, StoreDown,
         };
         let plan = &self.plan;
         let kinds: [(u64, &[Fault]); 5] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
             (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
-            (plan.pause_percent, &[Pause]),
+            (plan.pause_percent, &[Pause, Pause, Starve]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
                 plan.cut_percent,
@@ -187,6 +189,14 @@ impl Simulation {
                 let wait = self.random.millis(50, 3000);
                 self.after(wait, Happening::Resume(node));
                 "pause"
+            }
+            Fault::Starve => {
+                if !self.nodes[node].is_running() || self.nodes[node].is_starved() {
+                    return;
+                }
+                let (pace, bursts) = (self.random.millis(20, 250), self.random.between(1, 4));
+                self.starve(node, pace, bursts);
+                "starve"
             }
             Fault::Isolate => {
                 self.isolate(node);
@@ -383,6 +393,7 @@ impl Simulation {
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;
         for node in 0..self.nodes.len() {
+            self.feed(node);
             self.resume(node);
             self.restart(node);
         }

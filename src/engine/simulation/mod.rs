@@ -25,6 +25,7 @@ pub(crate) mod random;
 mod rest;
 #[cfg(test)]
 mod script;
+mod starvation;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -78,6 +79,21 @@ enum Happening {
     /// The store is there again.
     StoreUp,
     Resume(usize),
+    /// A node has less time than it needs, in bursts.
+    Starve {
+        node: usize,
+        pace: Duration,
+        bursts: u64,
+    },
+    /// It does one thing.
+    Work {
+        node: usize,
+        life: u64,
+    },
+    Feed {
+        node: usize,
+        life: u64,
+    },
     Restart(usize),
     /// An operator wants a node's copies back where they were.
     Undrain(Member),
@@ -250,7 +266,9 @@ impl Simulation {
                 if self.nodes[node].life() != life {
                     return; // it was that of a process that is no more
                 }
-                if self.nodes[node].is_running() {
+                if self.nodes[node].is_starved() {
+                    self.nodes[node].put_off_tick();
+                } else if self.nodes[node].is_running() {
                     let mut out = Out::default();
                     self.nodes[node].tick(self.now, &mut out);
                     self.send_all(node, out);
@@ -272,6 +290,13 @@ impl Simulation {
                 self.move_primary(partition);
             }
             Happening::Resume(node) => self.resume(node),
+            Happening::Starve { node, pace, bursts } => self.starve(node, pace, bursts),
+            Happening::Work { node, life } => self.work(node, life),
+            Happening::Feed { node, life } => {
+                if self.nodes[node].life() == life {
+                    self.feed(node);
+                }
+            }
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),
             Happening::Heal => self.heal(),
@@ -295,7 +320,7 @@ impl Simulation {
                 self.send(to, from, Parcel::Refused { by: node });
             }
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
-                if self.nodes[node].is_running() {
+                if self.nodes[node].is_running() && !self.nodes[node].is_starved() {
                     self.proposed(node, commands);
                 } else {
                     self.nodes[node].keep(from, Parcel::Propose(commands));

@@ -3,13 +3,14 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::mail::Letter;
 use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
+use super::starvation::Hunger;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
 use crate::engine::id::{NodeId, PartitionId, Position};
@@ -33,9 +34,11 @@ pub(super) struct Out {
     pub leased: Vec<PartitionId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Process {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Process {
     Running,
+    /// It goes on, and is slow.
+    Starved(Hunger),
     /// What comes waits for it.
     Paused,
     Crashed,
@@ -48,7 +51,7 @@ pub(super) struct Node {
     generation: u64,
     /// Which start of the process it is.
     life: u64,
-    process: Process,
+    pub(super) process: Process,
     pub(super) plan: Plan,
     pub(super) table: PartitionTable,
     pub(super) parts: Vec<Part>,
@@ -61,7 +64,7 @@ pub(super) struct Node {
     pub(super) controller: Option<Controller>,
     pub(super) pulse: Pulse,
     pub(super) ticks: u64,
-    inbox: Vec<(Endpoint, Parcel)>,
+    pub(super) inbox: VecDeque<(Endpoint, Parcel)>,
 }
 
 impl Node {
@@ -85,7 +88,7 @@ impl Node {
             controller: None,
             pulse: Pulse::default(),
             ticks: 0,
-            inbox: Vec::new(),
+            inbox: VecDeque::new(),
         }
     }
 
@@ -106,7 +109,7 @@ impl Node {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.process == Process::Running
+        matches!(self.process, Process::Running | Process::Starved(_))
     }
 
     pub(super) fn is_crashed(&self) -> bool {
@@ -115,7 +118,7 @@ impl Node {
 
     /// Whether its host says that there is no such process.
     pub(super) fn is_refusing(&self) -> bool {
-        self.process == Process::Gone
+        matches!(self.process, Process::Gone)
     }
 
     pub(super) fn folded(&self, partition: PartitionId) -> &State {
@@ -159,15 +162,16 @@ impl Node {
     }
 
     /// Goes on after a pause. Returns what came meanwhile.
-    pub(super) fn resume(&mut self) -> Vec<(Endpoint, Parcel)> {
+    pub(super) fn resume(&mut self) -> VecDeque<(Endpoint, Parcel)> {
         self.process = Process::Running;
         std::mem::take(&mut self.inbox)
     }
 
-    /// What comes while it is paused.
+    /// What comes while it is paused, or slow.
     pub(super) fn keep(&mut self, from: Endpoint, parcel: Parcel) {
-        if self.process == Process::Paused && self.inbox.len() < 10_000 {
-            self.inbox.push((from, parcel));
+        let is_waiting = matches!(self.process, Process::Paused | Process::Starved(_));
+        if is_waiting && self.inbox.len() < 10_000 {
+            self.inbox.push_back((from, parcel));
         }
     }
 
@@ -215,11 +219,16 @@ impl Node {
 
     pub(super) fn receive(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
         match self.process {
-            // Before anything is concluded from what comes first.
-            Process::Running => self.notice_pause(now),
-            Process::Paused => return self.keep(from, parcel),
-            Process::Crashed | Process::Gone => return,
+            Process::Running => self.take_in(now, from, parcel, out),
+            Process::Paused | Process::Starved(_) => self.keep(from, parcel),
+            Process::Crashed | Process::Gone => (),
         }
+    }
+
+    pub(super) fn take_in(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
+        // Before anything is concluded from what comes first.
+        let is_late = self.pulse.look(now, self.plan.pause_max);
+        self.notice_pause(now, is_late);
         match parcel {
             Parcel::Copy { partition, from, to, message } => {
                 if to == self.member() {

@@ -65,6 +65,7 @@ impl Plan {
             balance_after: random.millis(500, 3000),
             moves_per_node_max: random.between(1, 4) as usize,
             hand_over_max: random.millis(500, 2000),
+            distrust_for: Duration::from_secs(5),
         };
         Plan {
             nodes,
@@ -99,8 +100,8 @@ impl Plan {
 
 /// Who is silent for so long is suspected; the rest follows.
 pub(super) fn patience(suspect_after: Duration) -> Patience {
-    let grace = Duration::from_millis(150);
-    Patience { suspect_after, grace, alone_after: suspect_after * 4 }
+    let (lately, grace) = (Duration::from_millis(200), Duration::from_millis(150));
+    Patience { suspect_after, lately, grace, alone_after: suspect_after * 4 }
 }
 
 trait IntoMillis {

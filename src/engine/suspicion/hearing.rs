@@ -19,11 +19,10 @@ pub(crate) struct Hearing {
 /// Of another node's life.
 #[derive(Clone, Copy, Debug)]
 struct Signs {
-    /// When the newest beat was sent that was answered.
-    asked_at: Option<Instant>,
-    heard_at: Instant,
+    /// When the newest beat was sent that was answered: it lived then.
+    lived_at: Instant,
     broken_at: Option<Instant>,
-    is_doubted: bool,
+    doubted_at: Option<Instant>,
 }
 
 /// What a node says of the others. Of those it hears, nothing.
@@ -55,14 +54,14 @@ impl Hearing {
         }
     }
 
-    /// A beat that was sent at `asked_at` was answered. To one after which another was answered
-    /// already this is an answer that was on its way for long, and says nothing.
-    pub(crate) fn answered(&mut self, from: Member, asked_at: Instant, now: Instant) {
-        if let Some(signs) = self.others.get_mut(&from)
-            && signs.asked_at.is_none_or(|last| last < asked_at)
-        {
-            *signs = Signs { asked_at: Some(asked_at), ..Signs::begin(now) };
-        }
+    /// A beat that was sent at `asked_at` was answered. An answer that was on its way for long is
+    /// worth as much less.
+    pub(crate) fn answered(&mut self, from: Member, asked_at: Instant) {
+        let Some(signs) = self.others.get_mut(&from) else { return };
+        let is_later = |since: &Instant| *since > asked_at;
+        signs.lived_at = signs.lived_at.max(asked_at);
+        signs.broken_at = signs.broken_at.filter(is_later);
+        signs.doubted_at = signs.doubted_at.filter(is_later);
     }
 
     /// A connection to it was refused or reset.
@@ -78,7 +77,7 @@ impl Hearing {
         if !self.has_stood_still(now)
             && let Some(signs) = self.others.get_mut(&member)
         {
-            signs.is_doubted = true;
+            signs.doubted_at = Some(now);
         }
     }
 
@@ -86,7 +85,7 @@ impl Hearing {
     pub(crate) fn stood_still(&mut self, now: Instant) {
         self.stood_still_at = Some(now);
         for signs in self.others.values_mut() {
-            *signs = Signs { asked_at: signs.asked_at, ..Signs::begin(now) };
+            *signs = Signs::begin(now);
         }
     }
 
@@ -112,21 +111,21 @@ impl Hearing {
     pub(super) fn is_suspected(&self, member: Member, now: Instant) -> bool {
         let Some(signs) = self.others.get(&member) else { return false };
         let lasts = |since: Instant, most: Duration| now.saturating_since(since) >= most;
-        signs.is_doubted
-            || lasts(signs.heard_at, self.patience.suspect_after)
+        signs.doubted_at.is_some()
+            || lasts(signs.lived_at, self.patience.suspect_after)
             || signs.broken_at.is_some_and(|since| lasts(since, self.patience.grace))
     }
 
     /// For how long it has been silent.
     pub(super) fn silence(&self, member: Member, now: Instant) -> Duration {
         let signs = self.others.get(&member);
-        signs.map_or(Duration::ZERO, |signs| now.saturating_since(signs.heard_at))
+        signs.map_or(Duration::ZERO, |signs| now.saturating_since(signs.lived_at))
     }
 }
 
 impl Signs {
     fn begin(now: Instant) -> Signs {
-        Signs { asked_at: None, heard_at: now, broken_at: None, is_doubted: false }
+        Signs { lived_at: now, broken_at: None, doubted_at: None }
     }
 }
 

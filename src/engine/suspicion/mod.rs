@@ -39,6 +39,9 @@ pub(crate) use hearing::{Hearing, Word, Words};
 pub(crate) struct Patience {
     /// Silence after which a node is suspected.
     pub suspect_after: Duration,
+    /// For how long after a sign of life a node is certainly there: longer than from beat to beat,
+    /// and shorter than anybody takes to complain of its silence.
+    pub lately: Duration,
     /// How long a connection may be broken before its node is suspected.
     pub grace: Duration,
     /// Silence towards the leader after which it needs nobody else's word.
@@ -52,6 +55,8 @@ pub(crate) struct Verdict {
     pub suspected: BTreeSet<Member>,
     /// Those that the leader itself hears, and itself.
     pub heard: BTreeSet<Member>,
+    /// Those of these that it has heard lately.
+    pub lately: BTreeSet<Member>,
     /// By whom each is accused, of those whose word counts.
     pub accusers: BTreeMap<Member, Members>,
 }
@@ -65,7 +70,9 @@ pub(crate) fn judge(
 ) -> Verdict {
     let own = hearing.word(now);
     let is_heard = |member: &Member| !own.suspects.contains(*member);
-    let heard = members(table).filter(is_heard).collect();
+    let heard: BTreeSet<Member> = members(table).filter(is_heard).collect();
+    let is_there = |member: &Member| hearing.silence(*member, now) < hearing.patience.lately;
+    let lately = heard.iter().copied().filter(is_there).collect();
     let witnesses = witnesses(table, hearing.me, &own, words);
     let court = Court { now, table, hearing, witnesses };
     let accusers = court.accusers();
@@ -78,7 +85,7 @@ pub(crate) fn judge(
         }
     };
     let suspected = members(table).filter(is_suspected).collect();
-    Verdict { suspected, heard, accusers }
+    Verdict { suspected, heard, lately, accusers }
 }
 
 /// Those whose word counts, and what they say, if they have said anything yet: what was not said is

@@ -7,6 +7,7 @@ use crate::engine::table::{Command, DirectoryId, Generation, Join, Role, RowChan
 
 const PATIENCE: Patience = Patience {
     suspect_after: Duration::from_millis(600),
+    lately: Duration::from_millis(200),
     grace: Duration::from_millis(150),
     alone_after: Duration::from_millis(2400),
 };
@@ -46,7 +47,7 @@ fn change(table: &mut PartitionTable, change: RowChange) {
 
 fn hears(hearing: &mut Hearing, others: &[u128], millis: u64) {
     for other in others {
-        hearing.answered(member(*other), at(millis - 1), at(millis));
+        hearing.answered(member(*other), at(millis));
     }
 }
 
@@ -80,7 +81,7 @@ fn silence_makes_suspect_and_an_answer_clears() {
     hears(&mut hearing, &[1], 1650);
     assert_eq!(suspects(&hearing, at(1700)), Members::default());
     // What was asked before was on its way for long.
-    hearing.answered(member(1), at(1600), at(2200));
+    hearing.answered(member(1), at(1600));
     assert_eq!(suspects(&hearing, at(2250)), [member(1), member(2)].into_iter().collect());
 }
 
@@ -162,6 +163,18 @@ fn whom_only_the_leader_does_not_hear_goes_in_the_end() {
     let suspected = |millis| judge(at(millis), &table, &hearing, &Words::default()).suspected;
     assert!(suspected(3399).is_empty());
     assert!(suspected(3400).contains(&member(1)));
+}
+
+#[test]
+fn whom_the_leader_has_heard_lately_is_certainly_there() {
+    let table = table(3, &[1, 2]);
+    let mut hearing = Hearing::new(member(0), PATIENCE);
+    hearing.learn(&table, at(1000));
+    hears(&mut hearing, &[1], 1150);
+    let lately = |millis| judge(at(millis), &table, &hearing, &Words::default()).lately;
+    assert_eq!(lately(1199).len(), 3);
+    assert_eq!(lately(1200), BTreeSet::from([member(0), member(1)]));
+    assert_eq!(lately(1350), BTreeSet::from([member(0)]));
 }
 
 #[test]

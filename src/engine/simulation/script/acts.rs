@@ -2,7 +2,8 @@
 //!
 //! * `let NAME NODE`: from now on this node is called so.
 //! * `until CONDITION`, `expect CONDITION`, `run 300ms`, `show THING`, `rest`.
-//! * `crash|kill|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`.
+//! * `crash|kill|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`,
+//!   `starve NODE 90ms BURSTS` (each thing takes as long), `feed NODE`.
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -79,6 +80,11 @@ impl Play {
             }
             "pause" => simulation.nodes[node].pause(),
             "resume" => simulation.resume(node),
+            "starve" => {
+                let bursts = rest[2].parse().expect("a number of bursts");
+                simulation.starve(node, words::duration(rest[1]), bursts);
+            }
+            "feed" => simulation.feed(node),
             "isolate" => simulation.isolate(node),
             "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
             "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),

@@ -284,7 +284,14 @@ fn a_backup_gives_signs_of_life_and_takes_no_records() {
         at rest
         value 0: old 8, new 8
     ";
-    check(script, shown, &[(Breakage::AckBeforeBackups, "at `expect not answered A#2`")]);
+    check(
+        script,
+        shown,
+        &[
+            (Breakage::AckBeforeBackups, "at `expect not answered A#2`"),
+            (Breakage::LaggardPromoted, "copies: new"),
+        ],
+    );
 }
 
 #[test]

@@ -154,3 +154,38 @@ fn a_process_is_gone_and_its_host_says_so() {
     ";
     check(script, shown, &[]);
 }
+
+#[test]
+fn a_starved_primary_with_healthy_backups() {
+    let script = "
+        grid nodes=3 copies=2 suspect=900
+        until served
+        until 2 copies
+        let old primary
+        let new backup
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        let third other
+        lead third
+        run 700ms
+        starve old 90ms 9
+        until epoch 2
+        show row
+        crash old
+        until served by new
+        write 0 8 as A#2
+        until answer A#2
+        restart old
+        rest
+        show value 0
+    ";
+    let shown = "
+        A#1 written
+        row: epoch 2, preparing new, candidates old new
+        A#2 written
+        at rest
+        value 0: new 8, third 8
+    ";
+    check(script, shown, &[(Breakage::StarvedObeyed, "never so: until epoch 2")]);
+}

@@ -80,6 +80,7 @@ fn calm() -> Plan {
             balance_after: millis(3_600_000),
             moves_per_node_max: 4,
             hand_over_max: millis(2000),
+            distrust_for: millis(10_000),
         },
         kept_max: 64,
         delay_max: millis(5),
