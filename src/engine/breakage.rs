@@ -106,6 +106,12 @@ pub(crate) enum Breakage {
     LogNotNeeded,
     /// A primary is obeyed that wants to be rid of its last backup, which nobody else accuses.
     StarvedObeyed,
+    /// Who gives a lease counts it as if all clocks ran alike.
+    MarginIgnored,
+    /// An answer counts though an earlier life of this node has asked.
+    EarlierLifeAnswered,
+    /// A process takes its generation from the clock alone.
+    ClockBelieved,
     /// A backup that lacks something is promoted in place of being removed.
     LaggardPromoted,
 }
@@ -152,6 +158,7 @@ impl Breakage {
         Breakage::WatermarkTooHigh,
         Breakage::PendingForgotten,
         Breakage::StoredBeforeCommit,
+        Breakage::MarginIgnored,
     ];
 }
 

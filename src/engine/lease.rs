@@ -24,6 +24,17 @@ pub(crate) struct Terms {
     pub margin: Duration,
 }
 
+impl Terms {
+    /// By how much a node's clock may run faster or slower than it should, in millionths, without
+    /// a lease of a slow one outliving what a fast one waits for it.
+    pub(crate) fn drift_max(&self) -> u64 {
+        let (lease, margin) = (self.lease.as_nanos(), self.margin.as_nanos());
+        // Of (1 + drift) / (1 - drift) = (lease + margin) / lease.
+        let drift = margin * 1_000_000 / (2 * lease + margin).max(1);
+        u64::try_from(drift).unwrap_or(u64::MAX)
+    }
+}
+
 /// The leases that others have given to this node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taken {
@@ -102,7 +113,11 @@ impl Given {
 
     /// Lets a member answer for all partitions of which the table says that it is the primary.
     pub(crate) fn give(&mut self, to: Member, table: &PartitionTable, terms: &Terms, now: Instant) {
-        let until = now + terms.lease + terms.margin;
+        let margin = match is_broken(Breakage::MarginIgnored) {
+            true => Duration::ZERO,
+            false => terms.margin,
+        };
+        let until = now + terms.lease + margin;
         for (partition, _) in table.rows().filter(|(_, row)| row.primary() == Some(to)) {
             if let Some(last) = self.until.get_mut(usize::from(partition.0)) {
                 *last = until.max(*last);
@@ -190,6 +205,22 @@ mod tests {
         assert!(taken.is_let_by(member(2), row(&table), at(699)));
         assert!(!taken.is_let_by(member(2), row(&table), at(700)));
         assert_eq!(given.until(P0), at(780));
+    }
+
+    #[test]
+    fn the_margin_covers_the_drift() {
+        for (lease, margin) in [(600, 26), (300, 60), (2500, 45), (1, 1000), (60_000, 1)] {
+            let (lease, margin) = (Duration::from_millis(lease), Duration::from_millis(margin));
+            let drift = Terms { lease, margin }.drift_max() as f64 / 1e6;
+            // By true time, from when a slow clock has asked, and a fast one has answered.
+            let lasts = lease.as_secs_f64() / (1.0 - drift);
+            let is_waited_for = (lease + margin).as_secs_f64() / (1.0 + drift);
+            assert!(lasts <= is_waited_for, "{lease:?}, {margin:?}");
+            let drift = drift + 2e-6;
+            let is_less = lease.as_secs_f64() / (1.0 - drift)
+                > (lease + margin).as_secs_f64() / (1.0 + drift);
+            assert!(is_less, "{lease:?}, {margin:?} would cover more");
+        }
     }
 
     #[test]

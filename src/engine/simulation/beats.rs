@@ -13,6 +13,7 @@ use crate::engine::table::{Command, DirectoryId, Member, TableVersion};
 
 impl Node {
     pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
+        let now = self.clock.read(now);
         let is_late = self.pulse.tick(now, self.plan.pause_max);
         self.notice_pause(now, is_late);
         self.ticks += 1;
@@ -63,6 +64,7 @@ impl Node {
     /// What comes into the log of what was proposed to this leader.
     pub(super) fn review(&mut self, now: Instant, commands: Vec<Command>) -> Vec<Command> {
         let Some(mut controller) = self.controller.take() else { return commands };
+        let now = self.clock.read(now);
         let view = self.view(now);
         let review = |command| controller.review(now, &self.table, &view, command);
         let reviewed = commands.into_iter().map(review).collect();
@@ -90,10 +92,15 @@ impl Node {
         out: &mut Out,
     ) {
         self.given.give(from, &self.table, &self.plan.terms, now);
-        let (granter, report) = (self.member(), self.report());
         let known = self.table.version();
-        let word = leads.then(|| self.hearing.word(now));
-        let answer = Parcel::BeatAnswer { from: granter, asked_at, version: known, report, word };
+        let answer = Parcel::BeatAnswer {
+            from: self.member(),
+            to: from,
+            asked_at,
+            version: known,
+            report: self.report(),
+            word: leads.then(|| self.hearing.word(now)),
+        };
         let to = Endpoint::Node(from.directory.0 as usize);
         out.parcels.push((to, answer));
         if version > known {

@@ -12,6 +12,7 @@
 mod backlog;
 mod beats;
 mod client;
+mod clock;
 mod consensus;
 mod faults;
 mod history;

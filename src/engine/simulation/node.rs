@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use super::clock::Clock;
 use super::mail::Letter;
 use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
@@ -14,7 +15,7 @@ use super::starvation::Hunger;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
 use crate::engine::id::{NodeId, PartitionId, Position};
-use crate::engine::instant::Instant;
+use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
 use crate::engine::replica::{Copy, Effect, Message, Standing};
 use crate::engine::suspicion::{Hearing, Words};
@@ -53,6 +54,10 @@ pub(super) struct Node {
     life: u64,
     pub(super) process: Process,
     pub(super) plan: Plan,
+    /// Of this process.
+    pub(super) clock: Clock,
+    /// Of its host: for generations only.
+    pub(super) wall_clock: Timestamp,
     pub(super) table: PartitionTable,
     pub(super) parts: Vec<Part>,
     pub(super) hearing: Hearing,
@@ -78,6 +83,8 @@ impl Node {
             life: generation,
             process: Process::Running,
             plan: plan.clone(),
+            clock: Clock::of(plan, index, generation),
+            wall_clock: Timestamp::default(),
             table: PartitionTable::new(plan.partitions, plan.copies),
             parts: (0..plan.partitions).map(|_| part()).collect(),
             hearing: Hearing::new(member, plan.patience),
@@ -146,19 +153,25 @@ impl Node {
 
     /// A new process of the same directory: its memory is gone.
     pub(super) fn restart(&mut self) {
-        let keeps = is_broken(Breakage::IdentityKept);
-        let generation = self.generation + u64::from(!keeps);
-        let life = self.life + 1;
-        *self = Node::new(self.index, generation, &self.plan);
-        self.life = life;
+        let kept = Generation(self.generation);
+        let generation = match is_broken(Breakage::IdentityKept) {
+            true => kept,
+            false => Generation::next(kept, self.wall_clock),
+        };
+        self.begin(generation.0);
     }
 
     /// A process of an earlier life of the directory, as after its data was restored.
     #[cfg(test)]
     pub(super) fn restore(&mut self, generation: u64) {
-        let life = self.life + 1;
+        self.begin(generation);
+    }
+
+    fn begin(&mut self, generation: u64) {
+        let (life, wall_clock) = (self.life + 1, self.wall_clock);
         *self = Node::new(self.index, generation, &self.plan);
-        self.life = life;
+        (self.life, self.wall_clock) = (life, wall_clock);
+        self.clock = Clock::of(&self.plan, self.index, life);
     }
 
     /// Goes on after a pause. Returns what came meanwhile.
@@ -176,13 +189,17 @@ impl Node {
     }
 
     pub(super) fn set_leader(&mut self, leads: bool, now: Instant) {
-        let delays = self.plan.delays;
+        let (delays, now) = (self.plan.delays, self.clock.read(now));
         self.controller = leads.then(|| Controller::new(delays, now));
         self.words.forget();
     }
 
     /// The table has changed elsewhere.
     pub(super) fn learn(&mut self, now: Instant, delta: &Delta, out: &mut Out) {
+        self.merge(self.clock.read(now), delta, out);
+    }
+
+    fn merge(&mut self, now: Instant, delta: &Delta, out: &mut Out) {
         let before = self.table.version();
         if self.table.merge(delta).is_err() || self.table.version() == before {
             return;
@@ -226,6 +243,7 @@ impl Node {
     }
 
     pub(super) fn take_in(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
+        let now = self.clock.read(now);
         // Before anything is concluded from what comes first.
         let is_late = self.pulse.look(now, self.plan.pause_max);
         self.notice_pause(now, is_late);
@@ -238,7 +256,10 @@ impl Node {
             Parcel::Beat { from, sent_at, version, leads } => {
                 self.heard_beat(now, from, (sent_at, version), leads, out);
             }
-            Parcel::BeatAnswer { from, asked_at, version, report, word } => {
+            // What an earlier life has asked it has asked by another clock.
+            Parcel::BeatAnswer { to, .. }
+                if to != self.member() && !is_broken(Breakage::EarlierLifeAnswered) => {}
+            Parcel::BeatAnswer { from, asked_at, version, report, word, .. } => {
                 let answer = (asked_at, version);
                 self.heard_answer(now, from, answer, report, word, out);
             }
@@ -248,7 +269,7 @@ impl Node {
                     out.parcels.push((from, Parcel::Delta(self.table.since(version))));
                 }
             }
-            Parcel::Delta(delta) => self.learn(now, &delta, out),
+            Parcel::Delta(delta) => self.merge(now, &delta, out),
             Parcel::Shrink { at, remove } => {
                 let part = &self.parts[usize::from(at.partition.0)];
                 if part.copy.at() == Some(at) {
@@ -381,7 +402,7 @@ impl Node {
     pub(super) fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let part = &self.parts[usize::from(partition.0)];
         let Some(committed) = part.copy.committed() else { return };
-        let has_lease = self.may_answer(now, partition);
+        let has_lease = self.is_let(now, partition);
         for held in self.parts[usize::from(partition.0)].take_ready(committed, has_lease) {
             out.answered.push((partition, held.waits_for));
             out.leased.extend(held.round.is_none().then_some(partition));
@@ -393,6 +414,10 @@ impl Node {
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
     /// nodes that knew the row as it is.
     pub(super) fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
+        self.is_let(self.clock.read(now), partition)
+    }
+
+    fn is_let(&self, now: Instant, partition: PartitionId) -> bool {
         let copy = &self.parts[usize::from(partition.0)].copy;
         let (Some(row), Some(lease_set)) = (self.table.row(partition), copy.lease_set()) else {
             return false;

@@ -78,6 +78,7 @@ pub(super) enum Parcel {
     },
     BeatAnswer {
         from: Member,
+        to: Member,
         asked_at: Instant,
         version: TableVersion,
         report: BTreeMap<PartitionId, Position>,

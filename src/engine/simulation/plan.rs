@@ -41,6 +41,9 @@ pub(crate) struct Plan {
     pub cut_percent: u64,
     /// New leaders without need, at each look.
     pub whim_percent: u64,
+    /// What clocks are drawn from, and by how much they run faster or slower, in millionths.
+    pub clocks: u64,
+    pub drift: u64,
 }
 
 impl Plan {
@@ -67,14 +70,14 @@ impl Plan {
             hand_over_max: random.millis(500, 2000),
             distrust_for: Duration::from_secs(5),
         };
-        Plan {
+        let mut plan = Plan {
             nodes,
             voters: 3,
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
             keys: random.between(1, 10) as u8,
-            terms: Terms { lease: random.millis(300, 2500), margin: Duration::from_millis(30) },
+            terms: terms(random.millis(300, 2500)),
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             timing,
@@ -94,8 +97,21 @@ impl Plan {
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,
+            clocks: random.next(),
+            drift: 0,
+        };
+        // Some have bad clocks, and know it.
+        if random.percent(25) {
+            plan.terms.margin = plan.terms.lease / 5;
         }
+        plan.drift = plan.terms.drift_max();
+        plan
     }
+}
+
+/// Leases of this length, between good clocks.
+pub(super) fn terms(lease: Duration) -> Terms {
+    Terms { lease, margin: lease / 100 + Duration::from_millis(20) }
 }
 
 /// Who is silent for so long is suspected; the rest follows.
