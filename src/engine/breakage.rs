@@ -106,6 +106,22 @@ pub(crate) enum Breakage {
     LeavingNotAwaited,
     /// News of the table are taken in though some before them were lost.
     GapIgnored,
+    /// The leader believes itself and nobody else.
+    LeaderAloneJudges,
+    /// Who hears nobody is believed.
+    DeafHeeded,
+    /// That a member has something to tell the leader, which does not hear it, is no reason.
+    LogNotNeeded,
+    /// A primary is obeyed that wants to be rid of its last backup, which nobody else accuses.
+    StarvedObeyed,
+    /// Who gives a lease counts it as if all clocks ran alike.
+    MarginIgnored,
+    /// An answer counts though an earlier life of this node has asked.
+    EarlierLifeAnswered,
+    /// A process takes its generation from the clock alone.
+    ClockBelieved,
+    /// A backup that lacks something is promoted in place of being removed.
+    LaggardPromoted,
 }
 
 impl Breakage {
@@ -153,6 +169,7 @@ impl Breakage {
         Breakage::AnsweredBeforeStored,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
+        Breakage::MarginIgnored,
     ];
 }
 

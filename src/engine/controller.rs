@@ -28,15 +28,31 @@ pub(crate) struct Delays {
     pub moves_per_node_max: usize,
     /// A hand-over that takes longer is called off.
     pub hand_over_max: Duration,
+    /// For how long a primary that was replaced in place of its backup is not believed in turn.
+    pub distrust_for: Duration,
 }
 
-/// Who is heard, by the leader.
+/// Who is there, as far as the leader knows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct View {
-    /// Those of whom nothing is heard.
+    /// Those that are taken for gone (see [`suspicion`](super::suspicion)).
     pub suspected: BTreeSet<Member>,
-    /// What each node that is heard holds of each partition: the place of its last record.
+    /// Those that it hears, itself included.
+    pub heard: BTreeSet<Member>,
+    /// Those of these that it has heard lately.
+    pub lately: BTreeSet<Member>,
+    /// By whom each is accused, of those whose word counts.
+    pub accusers: BTreeMap<Member, Members>,
+    /// What each of these holds of each partition: the place of its last record.
     pub reports: BTreeMap<Member, BTreeMap<PartitionId, Position>>,
+}
+
+impl View {
+    /// How far a member's copy of a partition goes.
+    fn held(&self, member: Member, partition: PartitionId) -> Position {
+        let report = self.reports.get(&member).and_then(|report| report.get(&partition));
+        report.copied().unwrap_or_default()
+    }
 }
 
 /// What the leader wants.
@@ -58,6 +74,8 @@ pub(crate) struct Controller {
     unwell_at: Instant,
     /// Hand-overs under way: in which version of the row, and since when.
     armed_since: BTreeMap<PartitionId, (RowVersion, Instant)>,
+    /// Primaries that were replaced in place of their last backups, and when.
+    replaced: BTreeMap<PartitionId, (Member, Instant)>,
 }
 
 impl Controller {
@@ -69,7 +87,45 @@ impl Controller {
             heard_since: BTreeMap::new(),
             unwell_at: now,
             armed_since: BTreeMap::new(),
+            replaced: BTreeMap::new(),
         }
+    }
+
+    /// What is to come into the log of what was proposed to the leader.
+    ///
+    /// A primary that has no time hears nobody. If it would be rid of its last backup, which nobody
+    /// else accuses and which has all that it is known to have, it is the one that is replaced: it
+    /// might soon die with everything that it acknowledges alone.
+    pub(crate) fn review(
+        &mut self,
+        now: Instant,
+        table: &PartitionTable,
+        view: &View,
+        command: Command,
+    ) -> Command {
+        let Command::Row { at, change: RowChange::Shrink { by, remove } } = command else {
+            return command;
+        };
+        let is_last = table.at(at.partition) == Some(at) && is_last_backup(table, at, by, remove);
+        let accusers = view.accusers.get(&remove);
+        let is_accused = accusers.is_some_and(|them| them.iter().any(|accuser| accuser != by));
+        let is_there = table.is_up(remove) && view.lately.contains(&remove) && !is_accused;
+        let lacks = view.held(remove, at.partition) < view.held(by, at.partition);
+        let is_behind = lacks && !is_broken(Breakage::LaggardPromoted);
+        let is_obeyed = !is_last || !is_there || is_behind || self.is_distrusted(now, at, remove);
+        if is_obeyed || is_broken(Breakage::StarvedObeyed) {
+            return command;
+        }
+        self.replaced.insert(at.partition, (by, now));
+        Command::Row { at, change: RowChange::Promote(remove) }
+    }
+
+    /// Whether a member was a primary lately that had no time: or the two would take turns.
+    fn is_distrusted(&self, now: Instant, at: At, member: Member) -> bool {
+        let replaced = self.replaced.get(&at.partition);
+        replaced.is_some_and(|(last, since)| {
+            *last == member && now.saturating_since(*since) < self.delays.distrust_for
+        })
     }
 
     /// Looks at everything, and decides.
@@ -77,12 +133,18 @@ impl Controller {
         let mut orders = Orders::default();
         let down = self.judge_nodes(now, table, view, &mut orders);
         let is_able = |member: Member| table.is_up(member) && !down.contains(&member);
+        // Whom the leader does not hear could not tell it that it has begun.
+        let may_begin = |member: Member| is_able(member) && view.heard.contains(&member);
         let mut is_well = down.is_empty();
         for (partition, row) in table.rows() {
             let Some(at) = table.at(partition) else { continue };
             let is_late = self.is_late(now, partition, row);
-            let late = row.primary().filter(|primary| is_late && is_able(*primary));
-            let member = choose_primary(partition, row, table, view, &is_able).or(late);
+            let late = row.primary().filter(|primary| is_late && may_begin(*primary));
+            let chosen = match is_served(row, &is_able) {
+                true => None,
+                false => choose_primary(partition, row, table, view, &may_begin),
+            };
+            let member = chosen.or(late);
             if let Some(member) = member {
                 is_well = false;
                 orders.commands.push(command(at, RowChange::Promote(member)));
@@ -116,7 +178,7 @@ impl Controller {
         now.saturating_since(known.1) >= self.delays.hand_over_max
     }
 
-    /// Takes duties from whom nobody hears, and gives them back. Returns who has none from now on.
+    /// Takes duties from who is suspected, and gives them back. Returns who has none from now on.
     fn judge_nodes(
         &mut self,
         now: Instant,
@@ -197,8 +259,27 @@ fn command(at: At, change: RowChange) -> Command {
     Command::Row { at, change }
 }
 
-/// Who is to be primary, if the row's is not able to. A holder, as long as any may live; when all
-/// are proven dead, whoever holds most; when that is nobody, it puts the partition together.
+/// Whether without it the primary would be alone, where several copies are wanted.
+fn is_last_backup(table: &PartitionTable, at: At, by: Member, member: Member) -> bool {
+    let Some(row) = table.row(at.partition) else { return false };
+    let Reign::Active { primary, in_sync, next: None, .. } = &row.reign else { return false };
+    let is_pair = in_sync.len() == 2 && in_sync.contains(by) && in_sync.contains(member);
+    is_pair && *primary == by && member != by && table.copies() > 1
+}
+
+/// Whether whoever is to serve, or to end a hand-over, is able to.
+fn is_served(row: &Row, is_able: &dyn Fn(Member) -> bool) -> bool {
+    match &row.reign {
+        Reign::Unborn => true, // the planner chooses
+        Reign::Preparing { primary, .. } | Reign::Active { primary, next: None, .. } => {
+            is_able(*primary)
+        }
+        Reign::Active { primary, next: Some(next), .. } => is_able(*primary) && is_able(*next),
+    }
+}
+
+/// Who is to be primary, of those who may begin. A holder, as long as any may live; when all are
+/// proven dead, any: it puts the partition together.
 fn choose_primary(
     partition: PartitionId,
     row: &Row,
@@ -206,21 +287,7 @@ fn choose_primary(
     view: &View,
     is_able: &dyn Fn(Member) -> bool,
 ) -> Option<Member> {
-    let is_served = match &row.reign {
-        Reign::Unborn => return None, // the planner chooses
-        Reign::Preparing { primary, .. } | Reign::Active { primary, next: None, .. } => {
-            is_able(*primary)
-        }
-        // Either is able to end a hand-over.
-        Reign::Active { primary, next: Some(next), .. } => is_able(*primary) && is_able(*next),
-    };
-    if is_served {
-        return None;
-    }
-    let held = |member: Member| {
-        let report = view.reports.get(&member).and_then(|report| report.get(&partition));
-        report.copied().unwrap_or_default()
-    };
+    let held = |member: Member| view.held(member, partition);
     if is_broken(Breakage::PromotedOutOfSync) {
         let up = table
             .nodes()
@@ -248,4 +315,135 @@ fn choose_primary(
         were.any(|holder| holder.directory == member.directory)
     };
     up.into_iter().max_by_key(|member| (may_have_stored(member), held(*member), *member))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::id::{Epoch, NodeId, Seq};
+    use crate::engine::table::{Generation, Join, Role};
+
+    const P0: PartitionId = PartitionId(0);
+
+    fn member(directory: u128) -> Member {
+        Member { directory: DirectoryId(directory), generation: Generation(1) }
+    }
+
+    fn at(millis: u64) -> Instant {
+        Instant::default() + Duration::from_millis(millis)
+    }
+
+    /// Three nodes, of which the first two hold the one partition.
+    fn table(copies: usize) -> PartitionTable {
+        let mut table = PartitionTable::new(1, copies);
+        for directory in 0..3 {
+            let name = NodeId::new(&format!("n{directory}"));
+            let (role, zone, weight) = (Role::Data, NodeId::new("z"), 1);
+            let member = member(directory);
+            table.apply(&[Command::Join(Join { member, name, role, zone, weight })]);
+        }
+        let (by, add) = (member(0), member(1));
+        change(&mut table, RowChange::Promote(by));
+        change(&mut table, RowChange::Activate { by, joined: Members::one(by) });
+        change(&mut table, RowChange::CatchUp(add));
+        change(&mut table, RowChange::Grow { by, add });
+        table
+    }
+
+    fn change(table: &mut PartitionTable, change: RowChange) {
+        let at = table.at(P0).unwrap();
+        assert_eq!(table.apply(&[Command::Row { at, change }]).refused, []);
+    }
+
+    /// All are heard, nobody is accused, and each holds so many records.
+    fn view(held: [u64; 3]) -> View {
+        let mut view = View::default();
+        for (directory, seq) in held.into_iter().enumerate() {
+            let position = Position { epoch: Epoch(1), seq: Seq(seq) };
+            view.heard.insert(member(directory as u128));
+            view.lately.insert(member(directory as u128));
+            view.reports.insert(member(directory as u128), BTreeMap::from([(P0, position)]));
+        }
+        view
+    }
+
+    fn controller() -> Controller {
+        let delays = Delays {
+            readmit_after: Duration::ZERO,
+            protect_after: Duration::ZERO,
+            balance_after: Duration::ZERO,
+            moves_per_node_max: 1,
+            hand_over_max: Duration::ZERO,
+            distrust_for: Duration::from_secs(10),
+        };
+        Controller::new(delays, at(0))
+    }
+
+    /// What becomes of it that one wants to be rid of the other.
+    fn reviewed(
+        controller: &mut Controller,
+        now: Instant,
+        table: &PartitionTable,
+        view: &View,
+        (by, remove): (u128, u128),
+    ) -> RowChange {
+        let shrink = RowChange::Shrink { by: member(by), remove: member(remove) };
+        let command = Command::Row { at: table.at(P0).unwrap(), change: shrink };
+        match controller.review(now, table, view, command) {
+            Command::Row { at, change } if table.at(P0) == Some(at) => change,
+            command => panic!("{command:?}"),
+        }
+    }
+
+    fn is_obeyed(table: &PartitionTable, view: &View) -> bool {
+        let change = reviewed(&mut controller(), at(1), table, view, (0, 1));
+        assert!(matches!(change, RowChange::Shrink { .. } | RowChange::Promote(_)));
+        assert!(!matches!(change, RowChange::Promote(it) if it != member(1)));
+        matches!(change, RowChange::Shrink { .. })
+    }
+
+    #[test]
+    fn a_backup_that_nobody_else_accuses_is_promoted() {
+        assert!(!is_obeyed(&table(2), &view([5, 5, 0])));
+        let mut view = view([5, 6, 0]);
+        view.accusers.insert(member(1), Members::one(member(0)));
+        assert!(!is_obeyed(&table(2), &view));
+    }
+
+    #[test]
+    fn a_backup_that_is_accused_or_silent_or_behind_is_removed() {
+        let mut accused = view([5, 5, 0]);
+        accused.accusers.insert(member(1), [member(0), member(2)].into_iter().collect());
+        assert!(is_obeyed(&table(2), &accused));
+        let mut silent = view([5, 5, 0]);
+        silent.lately.remove(&member(1));
+        assert!(is_obeyed(&table(2), &silent));
+        assert!(is_obeyed(&table(2), &view([6, 5, 0])));
+        let mut down = table(2);
+        down.apply(&[Command::MarkDown(member(1))]);
+        assert!(is_obeyed(&down, &view([5, 5, 0])));
+    }
+
+    #[test]
+    fn a_copy_that_is_not_the_last_or_not_wanted_is_removed() {
+        assert!(is_obeyed(&table(1), &view([5, 5, 0])), "one copy is enough");
+        let mut three = table(3);
+        change(&mut three, RowChange::CatchUp(member(2)));
+        change(&mut three, RowChange::Grow { by: member(0), add: member(2) });
+        assert!(is_obeyed(&three, &view([5, 5, 5])));
+    }
+
+    #[test]
+    fn the_two_do_not_take_turns() {
+        let (mut controller, mut table) = (controller(), table(2));
+        let promoted = reviewed(&mut controller, at(1), &table, &view([5, 5, 0]), (0, 1));
+        assert_eq!(promoted, RowChange::Promote(member(1)));
+        change(&mut table, promoted);
+        let joined = [member(0), member(1)].into_iter().collect();
+        change(&mut table, RowChange::Activate { by: member(1), joined });
+        let mut again =
+            |millis| reviewed(&mut controller, at(millis), &table, &view([5, 5, 0]), (1, 0));
+        assert!(matches!(again(5000), RowChange::Shrink { .. }));
+        assert_eq!(again(10_001), RowChange::Promote(member(0)));
+    }
 }

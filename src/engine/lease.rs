@@ -24,6 +24,17 @@ pub(crate) struct Terms {
     pub margin: Duration,
 }
 
+impl Terms {
+    /// By how much a node's clock may run faster or slower than it should, in millionths, without
+    /// a lease of a slow one outliving what a fast one waits for it.
+    pub(crate) fn drift_max(&self) -> u64 {
+        let (lease, margin) = (self.lease.as_nanos(), self.margin.as_nanos());
+        // Of (1 + drift) / (1 - drift) = (lease + margin) / lease.
+        let drift = margin * 1_000_000 / (2 * lease + margin).max(1);
+        u64::try_from(drift).unwrap_or(u64::MAX)
+    }
+}
+
 /// The leases that others have given to this node.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Taken {
@@ -47,7 +58,7 @@ pub(crate) struct Given {
 /// Notices that this node stood still: it was stopped, or had no time on any core.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Pulse {
-    beat_at: Option<Instant>,
+    ticked_at: Option<Instant>,
 }
 
 impl Taken {
@@ -102,7 +113,11 @@ impl Given {
 
     /// Lets a member answer for all partitions of which the table says that it is the primary.
     pub(crate) fn give(&mut self, to: Member, table: &PartitionTable, terms: &Terms, now: Instant) {
-        let until = now + terms.lease + terms.margin;
+        let margin = match is_broken(Breakage::MarginIgnored) {
+            true => Duration::ZERO,
+            false => terms.margin,
+        };
+        let until = now + terms.lease + margin;
         for (partition, _) in table.rows().filter(|(_, row)| row.primary() == Some(to)) {
             if let Some(last) = self.until.get_mut(usize::from(partition.0)) {
                 *last = until.max(*last);
@@ -117,10 +132,25 @@ impl Given {
 }
 
 impl Pulse {
-    /// It is alive now. Returns whether it was not for longer than `pause_max`.
-    pub(crate) fn beat(&mut self, now: Instant, pause_max: Duration) -> bool {
-        let before = self.beat_at.replace(now);
-        before.is_some_and(|before| now.saturating_since(before) > pause_max)
+    /// Its time to do what is due has come, as it does again and again. Returns whether that was
+    /// longer ago than `pause_max`.
+    pub(crate) fn tick(&mut self, now: Instant, pause_max: Duration) -> bool {
+        let is_late = self.is_late(now, pause_max);
+        self.ticked_at = Some(now);
+        is_late
+    }
+
+    /// Something else comes first, and is not to be taken for more than it says. The same.
+    pub(crate) fn look(&mut self, now: Instant, pause_max: Duration) -> bool {
+        let is_late = self.is_late(now, pause_max);
+        if is_late {
+            self.ticked_at = Some(now);
+        }
+        is_late
+    }
+
+    fn is_late(&self, now: Instant, pause_max: Duration) -> bool {
+        self.ticked_at.is_some_and(|before| now.saturating_since(before) > pause_max)
     }
 }
 
@@ -178,6 +208,22 @@ mod tests {
     }
 
     #[test]
+    fn the_margin_covers_the_drift() {
+        for (lease, margin) in [(600, 26), (300, 60), (2500, 45), (1, 1000), (60_000, 1)] {
+            let (lease, margin) = (Duration::from_millis(lease), Duration::from_millis(margin));
+            let drift = Terms { lease, margin }.drift_max() as f64 / 1e6;
+            // By true time, from when a slow clock has asked, and a fast one has answered.
+            let lasts = lease.as_secs_f64() / (1.0 - drift);
+            let is_waited_for = (lease + margin).as_secs_f64() / (1.0 + drift);
+            assert!(lasts <= is_waited_for, "{lease:?}, {margin:?}");
+            let drift = drift + 2e-6;
+            let is_less = lease.as_secs_f64() / (1.0 - drift)
+                > (lease + margin).as_secs_f64() / (1.0 + drift);
+            assert!(is_less, "{lease:?}, {margin:?} would cover more");
+        }
+    }
+
+    #[test]
     fn only_whom_the_table_names_is_let() {
         let mut given = Given::new(1);
         given.give(member(2), &table(), &TERMS, at(100));
@@ -215,9 +261,21 @@ mod tests {
     fn who_stood_still_is_told() {
         let mut pulse = Pulse::default();
         let pause_max = Duration::from_millis(200);
-        assert!(!pulse.beat(at(5000), pause_max), "the first says nothing");
-        assert!(!pulse.beat(at(5200), pause_max));
-        assert!(pulse.beat(at(5401), pause_max));
-        assert!(!pulse.beat(at(5402), pause_max));
+        assert!(!pulse.tick(at(5000), pause_max), "the first says nothing");
+        assert!(!pulse.tick(at(5200), pause_max));
+        assert!(pulse.tick(at(5401), pause_max));
+        assert!(!pulse.tick(at(5402), pause_max));
+    }
+
+    #[test]
+    fn who_does_other_things_and_is_late_is_told_so() {
+        let mut pulse = Pulse::default();
+        let pause_max = Duration::from_millis(200);
+        pulse.tick(at(5000), pause_max);
+        assert!(!pulse.look(at(5100), pause_max));
+        assert!(!pulse.look(at(5200), pause_max));
+        assert!(pulse.look(at(5250), pause_max), "of what is due nothing was done");
+        assert!(!pulse.look(at(5260), pause_max), "it is told once");
+        assert!(!pulse.tick(at(5300), pause_max));
     }
 }

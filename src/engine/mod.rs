@@ -32,5 +32,7 @@ mod sim;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod simulation;
 #[cfg(any(test, feature = "simulation"))]
+pub(crate) mod suspicion;
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod table;
 pub(crate) mod write_behind;

@@ -57,6 +57,7 @@ impl Simulation {
                 if !self.consensus.has_majority(node, &self.network, is_running) {
                     return; // it comes to nothing
                 }
+                let commands = self.nodes[node].review(self.now, commands);
                 #[cfg(test)]
                 let commands = self.script.sieve(commands);
                 let wait = self.random.millis(2, 25);

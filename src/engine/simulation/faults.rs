@@ -19,6 +19,8 @@ pub(super) enum Fault {
     /// Crash, and start again at once.
     Restart,
     Pause,
+    /// Whatever it does takes long, in bursts.
+    Starve,
     /// A primary and all others hear nothing of each other, though clients reach all.
     Isolate,
     CutOne,
@@ -63,13 +65,14 @@ impl Simulation {
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
             Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Disaster, DiskFails, DiskSlow, Drain,
-            HealNetwork, Isolate, Move, Mute, Pause, Restart, Ring, Split, StoreDown, StoreSlow,
+            HealNetwork, Isolate, Move, Mute, Pause, Restart, Ring, Split, Starve, StoreDown,
+            StoreSlow,
         };
         let plan = &self.plan;
         let kinds: [(u64, &[Fault]); 7] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
             (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
-            (plan.pause_percent, &[Pause]),
+            (plan.pause_percent, &[Pause, Pause, Starve]),
             (plan.disk_percent, &[DiskFails, DiskSlow, StoreSlow]),
             (plan.disaster_percent, &[Disaster]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
@@ -116,6 +119,14 @@ impl Simulation {
                 let wait = self.random.millis(50, 3000);
                 self.after(wait, Happening::Resume(node));
                 "pause"
+            }
+            Fault::Starve => {
+                if !self.nodes[node].is_running() || self.nodes[node].is_starved() {
+                    return;
+                }
+                let (pace, bursts) = (self.random.millis(20, 250), self.random.between(1, 4));
+                self.starve(node, pace, bursts);
+                "starve"
             }
             Fault::Isolate => {
                 self.isolate(node);
@@ -306,7 +317,7 @@ impl Simulation {
         if self.nodes[node].is_crashed() {
             return;
         }
-        self.crash(node);
+        self.crash(node, false);
         let wait = self.random.millis(1000, 5000);
         self.after(wait, Happening::Restart(node));
         if self.random.percent(50) {
@@ -339,7 +350,8 @@ impl Simulation {
     pub(super) fn crash_for_a_while(&mut self, node: usize, is_quick: bool) -> bool {
         let may_crash = !self.has_healed && self.may_crash(node);
         if may_crash {
-            self.crash(node);
+            let is_told = is_quick || self.random.percent(50);
+            self.crash(node, is_told);
             let wait = if is_quick { (5, 80) } else { (300, 4000) };
             let wait = self.random.millis(wait.0, wait.1);
             self.after(wait, Happening::Restart(node));
@@ -347,9 +359,13 @@ impl Simulation {
         may_crash
     }
 
-    /// The process is gone. What it was writing is in its store in part.
-    pub(super) fn crash(&mut self, node: usize) {
-        self.nodes[node].crash();
+    /// The process is gone: its host may say so, or be gone, too. What it was writing is in its store
+    /// in part.
+    pub(super) fn crash(&mut self, node: usize, is_told: bool) {
+        match is_told {
+            true => self.nodes[node].exit(),
+            false => self.nodes[node].crash(),
+        }
         let disk = Endpoint::Disk(node);
         let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| match happening {
             Happening::Deliver { from, to, .. } => *from == disk || *to == disk,
@@ -433,6 +449,7 @@ impl Simulation {
         self.network.twice_percent = 0;
         for node in 0..self.nodes.len() {
             self.disk_up(node);
+            self.feed(node);
             self.resume(node);
             self.restart(node);
         }

@@ -10,7 +10,9 @@
 //! do not know that they are none, answers that are lost, entries that come twice.
 
 mod backlog;
+mod beats;
 mod client;
+mod clock;
 mod consensus;
 mod faults;
 mod history;
@@ -27,6 +29,7 @@ mod row;
 #[cfg(test)]
 mod script;
 mod serve;
+mod starvation;
 mod store;
 #[cfg(test)]
 mod tests;
@@ -85,6 +88,21 @@ enum Happening {
     Crash(usize),
     /// An operator does not expect it back.
     GiveUp(usize),
+    /// A node has less time than it needs, in bursts.
+    Starve {
+        node: usize,
+        pace: Duration,
+        bursts: u64,
+    },
+    /// It does one thing.
+    Work {
+        node: usize,
+        life: u64,
+    },
+    Feed {
+        node: usize,
+        life: u64,
+    },
     Restart(usize),
     /// An operator wants a node's copies back where they were.
     Undrain(Member),
@@ -260,7 +278,9 @@ impl Simulation {
                 if self.nodes[node].life() != life {
                     return; // it was that of a process that is no more
                 }
-                if self.nodes[node].is_running() {
+                if self.nodes[node].is_starved() {
+                    self.nodes[node].put_off_tick();
+                } else if self.nodes[node].is_running() {
                     let mut out = Out::default();
                     self.nodes[node].tick(self.now, &mut out);
                     self.send_all(node, out);
@@ -287,6 +307,13 @@ impl Simulation {
             }
             Happening::GiveUp(node) => self.give_up(node),
             Happening::Resume(node) => self.resume(node),
+            Happening::Starve { node, pace, bursts } => self.starve(node, pace, bursts),
+            Happening::Work { node, life } => self.work(node, life),
+            Happening::Feed { node, life } => {
+                if self.nodes[node].life() == life {
+                    self.feed(node);
+                }
+            }
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),
             Happening::Heal => self.heal(),
@@ -316,8 +343,11 @@ impl Simulation {
                 self.send(Endpoint::Disk(node), from, Parcel::Stored(stored));
             }
             (Endpoint::Store | Endpoint::Disk(_), _) => (), // nobody says anything else to it
+            (Endpoint::Node(node), Parcel::Beat { .. }) if self.nodes[node].is_refusing() => {
+                self.send(to, from, Parcel::Refused { by: node });
+            }
             (Endpoint::Node(node), Parcel::Propose(commands)) => {
-                if self.nodes[node].is_running() {
+                if self.nodes[node].is_running() && !self.nodes[node].is_starved() {
                     self.proposed(node, commands);
                 } else {
                     self.nodes[node].keep(from, Parcel::Propose(commands));

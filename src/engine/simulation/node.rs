@@ -3,22 +3,25 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::clock::Clock;
 use super::faults::DISK_TAKES;
 use super::mail::Letter;
 use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
+use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
-use crate::engine::controller::{Controller, View};
+use crate::engine::controller::Controller;
 use crate::engine::id::{NodeId, PartitionId, Position};
-use crate::engine::instant::Instant;
+use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
 use crate::engine::replica::{Copy, Effect, Message, Scope};
+use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
 };
@@ -34,37 +37,46 @@ pub(super) struct Out {
     pub leased: Vec<PartitionId>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Process {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Process {
     Running,
+    /// It goes on, and is slow.
+    Starved(Hunger),
     /// What comes waits for it.
     Paused,
     Crashed,
+    /// Its host is there, and says that it is not.
+    Gone,
 }
 
 pub(super) struct Node {
-    index: usize,
+    pub(super) index: usize,
     generation: u64,
     /// Which start of the process it is.
     life: u64,
-    process: Process,
-    plan: Plan,
+    pub(super) process: Process,
+    pub(super) plan: Plan,
+    /// Of this process.
+    pub(super) clock: Clock,
+    /// Of its host: for generations only.
+    pub(super) wall_clock: Timestamp,
     pub(super) table: PartitionTable,
-    parts: Vec<Part>,
+    pub(super) parts: Vec<Part>,
     /// What is left of it when the process is gone.
     pub(super) disk: Store,
     /// The most that a write into it takes, and until when it is busy.
     pub(super) disk_takes: Duration,
     pub(super) disk_busy_until: Instant,
-    heard_at: BTreeMap<Member, Instant>,
-    taken: Taken,
-    given: Given,
+    pub(super) hearing: Hearing,
+    pub(super) words: Words,
+    pub(super) taken: Taken,
+    pub(super) given: Given,
     /// What others hold, and when they were asked.
-    reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
-    controller: Option<Controller>,
-    pulse: Pulse,
-    ticks: u64,
-    inbox: Vec<(Endpoint, Parcel)>,
+    pub(super) reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
+    pub(super) controller: Option<Controller>,
+    pub(super) pulse: Pulse,
+    pub(super) ticks: u64,
+    pub(super) inbox: VecDeque<(Endpoint, Parcel)>,
 }
 
 impl Node {
@@ -79,19 +91,22 @@ impl Node {
             life: generation,
             process: Process::Running,
             plan: plan.clone(),
+            clock: Clock::of(plan, index, generation),
+            wall_clock: Timestamp::default(),
             table: PartitionTable::new(plan.partitions, plan.copies),
             parts: (0..plan.partitions).map(part).collect(),
             disk,
             disk_takes: DISK_TAKES,
             disk_busy_until: Instant::default(),
-            heard_at: BTreeMap::new(),
+            hearing: Hearing::new(member, plan.patience),
+            words: Words::default(),
             taken: Taken::default(),
             given: Given::new(plan.partitions),
             reports: BTreeMap::new(),
             controller: None,
             pulse: Pulse::default(),
             ticks: 0,
-            inbox: Vec::new(),
+            inbox: VecDeque::new(),
         }
     }
 
@@ -112,11 +127,16 @@ impl Node {
     }
 
     pub(super) fn is_running(&self) -> bool {
-        self.process == Process::Running
+        matches!(self.process, Process::Running | Process::Starved(_))
     }
 
     pub(super) fn is_crashed(&self) -> bool {
-        self.process == Process::Crashed
+        matches!(self.process, Process::Crashed | Process::Gone)
+    }
+
+    /// Whether its host says that there is no such process.
+    pub(super) fn is_refusing(&self) -> bool {
+        matches!(self.process, Process::Gone)
     }
 
     pub(super) fn folded(&self, partition: PartitionId) -> &State {
@@ -136,51 +156,70 @@ impl Node {
         self.inbox.clear();
     }
 
+    /// Crashes, and its host says so.
+    pub(super) fn exit(&mut self) {
+        self.crash();
+        self.process = Process::Gone;
+    }
+
     /// A new process of the same directory: its memory is gone.
     pub(super) fn restart(&mut self) {
-        let keeps = is_broken(Breakage::IdentityKept);
-        let generation = self.generation + u64::from(!keeps);
-        let life = self.life + 1;
-        let disk = std::mem::take(&mut self.disk);
-        *self = Node::new(self.index, generation, &self.plan, disk);
-        self.life = life;
+        let kept = Generation(self.generation);
+        let generation = match is_broken(Breakage::IdentityKept) {
+            true => kept,
+            false => Generation::next(kept, self.wall_clock),
+        };
+        self.begin(generation.0);
     }
 
     /// A process of an earlier life of the directory, as after its data was restored.
     #[cfg(test)]
     pub(super) fn restore(&mut self, generation: u64) {
-        let life = self.life + 1;
-        *self = Node::new(self.index, generation, &self.plan, Store::default());
-        self.life = life;
+        self.begin(generation);
+    }
+
+    fn begin(&mut self, generation: u64) {
+        let (life, wall_clock) = (self.life + 1, self.wall_clock);
+        let disk = std::mem::take(&mut self.disk);
+        *self = Node::new(self.index, generation, &self.plan, disk);
+        (self.life, self.wall_clock) = (life, wall_clock);
+        self.clock = Clock::of(&self.plan, self.index, life);
     }
 
     /// Goes on after a pause. Returns what came meanwhile.
-    pub(super) fn resume(&mut self) -> Vec<(Endpoint, Parcel)> {
+    pub(super) fn resume(&mut self) -> VecDeque<(Endpoint, Parcel)> {
         self.process = Process::Running;
         std::mem::take(&mut self.inbox)
     }
 
-    /// What comes while it is paused.
+    /// What comes while it is paused, or slow.
     pub(super) fn keep(&mut self, from: Endpoint, parcel: Parcel) {
-        if self.process == Process::Paused && self.inbox.len() < 10_000 {
-            self.inbox.push((from, parcel));
+        let is_waiting = matches!(self.process, Process::Paused | Process::Starved(_));
+        if is_waiting && self.inbox.len() < 10_000 {
+            self.inbox.push_back((from, parcel));
         }
     }
 
     pub(super) fn set_leader(&mut self, leads: bool, now: Instant) {
-        let delays = self.plan.delays;
+        let (delays, now) = (self.plan.delays, self.clock.read(now));
         self.controller = leads.then(|| Controller::new(delays, now));
+        self.words.forget();
     }
 
     /// The table has changed elsewhere.
     pub(super) fn learn(&mut self, now: Instant, delta: &Delta, out: &mut Out) {
+        self.merge(self.clock.read(now), delta, out);
+    }
+
+    fn merge(&mut self, now: Instant, delta: &Delta, out: &mut Out) {
         let before = self.table.version();
         if self.table.merge(delta).is_err() || self.table.version() == before {
             return;
         }
         let table = &self.table;
         self.taken.learn(table);
-        self.heard_at.retain(|member, _| table.status(*member).is_some());
+        self.hearing.learn(table, now);
+        self.words.learn(table);
         self.reports.retain(|member, _| table.status(*member).is_some());
         for partition in 0..self.parts.len() {
             self.see_row(now, PartitionId(partition as u16), out);
@@ -201,115 +240,48 @@ impl Node {
         self.go_on(now, partition, out);
     }
 
-    pub(super) fn tick(&mut self, now: Instant, out: &mut Out) {
-        self.notice_pause(now);
-        self.ticks += 1;
-        if self.ticks.is_multiple_of(2) {
-            let (from, version) = (self.member(), self.table.version());
-            for other in (0..self.plan.nodes).filter(|other| *other != self.index) {
-                let beat = Parcel::Beat { from, sent_at: now, version };
-                out.parcels.push((Endpoint::Node(other), beat));
-            }
-        }
-        let is_known = self.table.status(self.member()).is_some();
-        if !is_known && self.ticks.is_multiple_of(4) {
-            out.proposals.push(self.join());
-        }
-        for partition in 0..self.parts.len() {
-            self.go_on(now, PartitionId(partition as u16), out);
-        }
-        self.lead(now, out);
-    }
-
-    /// Was it stopped, it knows nothing for certain: it answers by no lease, and accuses nobody for
-    /// a while.
-    fn notice_pause(&mut self, now: Instant) {
-        if self.pulse.beat(now, self.plan.pause_max) {
-            if !is_broken(Breakage::LeaseNotChecked) {
-                self.taken.forget();
-            }
-            self.heard_at.values_mut().for_each(|at| *at = now);
-            if !is_broken(Breakage::StandstillIgnored) {
-                self.parts.iter_mut().for_each(|part| part.copy.stood_still(now));
-            }
-        }
-    }
-
-    fn lead(&mut self, now: Instant, out: &mut Out) {
-        let Some(mut controller) = self.controller.take() else { return };
-        let mut view = View::default();
-        for (directory, node) in self.table.nodes() {
-            let member = Member { directory: *directory, generation: node.generation };
-            let silent = now.saturating_since(*self.heard_at.entry(member).or_insert(now));
-            if member != self.member() && silent >= self.plan.suspect_after {
-                view.suspected.insert(member);
-            }
-        }
-        view.reports =
-            self.reports.iter().map(|(member, (_, report))| (*member, report.clone())).collect();
-        view.reports.insert(self.member(), self.report());
-        let orders = controller.decide(now, &self.table, &view);
-        out.proposals.extend(orders.commands);
-        for (primary, at, remove) in orders.shrinks {
-            let to = Endpoint::Node(primary.directory.0 as usize);
-            out.parcels.push((to, Parcel::Shrink { at, remove }));
-        }
-        self.controller = Some(controller);
-    }
-
     /// The last record of each partition.
-    fn report(&self) -> BTreeMap<PartitionId, Position> {
+    pub(super) fn report(&self) -> BTreeMap<PartitionId, Position> {
         let last = |(at, part): (usize, &Part)| (PartitionId(at as u16), part.copy.last());
         self.parts.iter().enumerate().map(last).collect()
     }
 
     pub(super) fn receive(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
         match self.process {
-            // Before anything is concluded from what comes first.
-            Process::Running => self.notice_pause(now),
-            Process::Paused => return self.keep(from, parcel),
-            Process::Crashed => return,
+            Process::Running => self.take_in(now, from, parcel, out),
+            Process::Paused | Process::Starved(_) => self.keep(from, parcel),
+            Process::Crashed | Process::Gone => (),
         }
+    }
+
+    pub(super) fn take_in(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
+        let now = self.clock.read(now);
+        // Before anything is concluded from what comes first.
+        let is_late = self.pulse.look(now, self.plan.pause_max);
+        self.notice_pause(now, is_late);
         match parcel {
             Parcel::Copy { partition, from, to, message } => {
                 if to == self.member() {
                     self.heard_copy(now, partition, from, message, out);
                 }
             }
-            Parcel::Beat { from, sent_at, version } => {
-                self.given.give(from, &self.table, &self.plan.terms, now);
-                let (granter, report) = (self.member(), self.report());
-                let known = self.table.version();
-                let answer =
-                    Parcel::BeatAnswer { from: granter, asked_at: sent_at, version: known, report };
-                let to = Endpoint::Node(from.directory.0 as usize);
-                out.parcels.push((to, answer));
-                if version > known {
-                    out.parcels.push((to, Parcel::Pull(known)));
-                }
+            Parcel::Beat { from, sent_at, version, leads } => {
+                self.heard_beat(now, from, (sent_at, version), leads, out);
             }
-            Parcel::BeatAnswer { from, asked_at, version, report } => {
-                self.heard_at.insert(from, now);
-                if self.reports.get(&from).is_none_or(|(known_at, _)| *known_at < asked_at) {
-                    self.reports.insert(from, (asked_at, report));
-                }
-                let known = self.table.version();
-                let since = if is_broken(Breakage::LeaseFromAnswer) { now } else { asked_at };
-                self.taken.take(from, version, since, &self.plan.terms, known);
-                if version > known {
-                    let to = Endpoint::Node(from.directory.0 as usize);
-                    out.parcels.push((to, Parcel::Pull(known)));
-                }
-                for partition in 0..self.parts.len() {
-                    self.release(now, PartitionId(partition as u16), out);
-                }
+            // What an earlier life has asked it has asked by another clock.
+            Parcel::BeatAnswer { to, .. }
+                if to != self.member() && !is_broken(Breakage::EarlierLifeAnswered) => {}
+            Parcel::BeatAnswer { from, asked_at, version, report, word, .. } => {
+                let answer = (asked_at, version);
+                self.heard_answer(now, from, answer, report, word, out);
             }
+            Parcel::Refused { by } => self.refused(now, by),
             Parcel::Pull(version) => {
                 if self.table.version() > version {
                     out.parcels.push((from, Parcel::Delta(self.table.since(version))));
                 }
             }
-            Parcel::Delta(delta) => self.learn(now, &delta, out),
+            Parcel::Delta(delta) => self.merge(now, &delta, out),
             Parcel::Shrink { at, remove } => {
                 let part = &self.parts[usize::from(at.partition.0)];
                 if part.copy.at() == Some(at) {
@@ -377,7 +349,7 @@ impl Node {
     }
 
     /// Does what is due at a partition.
-    fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+    pub(super) fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let mut effects = Vec::new();
         self.parts[usize::from(partition.0)].copy.drive(&self.table, now, &mut effects);
         self.perform(partition, effects, out);
@@ -456,10 +428,10 @@ impl Node {
     }
 
     /// Gives the answers that may be given.
-    fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+    pub(super) fn release(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let part = &self.parts[usize::from(partition.0)];
         let Some(committed) = part.copy.committed() else { return };
-        let has_lease = self.may_answer(now, partition);
+        let has_lease = self.is_let(now, partition);
         for held in self.parts[usize::from(partition.0)].take_ready(committed, has_lease) {
             out.answered.push((partition, held.waits_for));
             out.leased.extend(held.round.is_none().then_some(partition));
@@ -471,6 +443,10 @@ impl Node {
     /// Whether nobody else can be the primary yet: the leases of the whole ack set run, given by
     /// nodes that knew the row as it is.
     pub(super) fn may_answer(&self, now: Instant, partition: PartitionId) -> bool {
+        self.is_let(self.clock.read(now), partition)
+    }
+
+    fn is_let(&self, now: Instant, partition: PartitionId) -> bool {
         let copy = &self.parts[usize::from(partition.0)].copy;
         let (Some(row), Some(lease_set)) = (self.table.row(partition), copy.lease_set()) else {
             return false;

@@ -8,6 +8,7 @@ use super::store::{Batch, Stored};
 use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::{Found, Message};
+use crate::engine::suspicion::Word;
 use crate::engine::table::{At, Command, Delta, Member, TableVersion};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -74,12 +75,21 @@ pub(super) enum Parcel {
         from: Member,
         sent_at: Instant,
         version: TableVersion,
+        /// Whether its sender leads, and wants to be told more.
+        leads: bool,
     },
     BeatAnswer {
         from: Member,
+        to: Member,
         asked_at: Instant,
         version: TableVersion,
         report: BTreeMap<PartitionId, Position>,
+        /// For the leader: whom the sender does not hear.
+        word: Option<Word>,
+    },
+    /// There is a host, and nobody on it that listens.
+    Refused {
+        by: usize,
     },
     Pull(TableVersion),
     Delta(Delta),

@@ -6,6 +6,7 @@ use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
 use crate::engine::replica::{Config, Scope, Timing};
+use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -16,7 +17,7 @@ pub(crate) struct Plan {
     pub clients: usize,
     pub keys: u8,
     pub terms: Terms,
-    pub suspect_after: Duration,
+    pub patience: Patience,
     pub pause_max: Duration,
     pub replica: Config,
     /// Whether what is answered is stored before.
@@ -48,6 +49,9 @@ pub(crate) struct Plan {
     pub cut_percent: u64,
     /// New leaders without need, at each look.
     pub whim_percent: u64,
+    /// What clocks are drawn from, and by how much they run faster or slower, in millionths.
+    pub clocks: u64,
+    pub drift: u64,
 }
 
 impl Plan {
@@ -72,20 +76,21 @@ impl Plan {
             balance_after: random.millis(500, 3000),
             moves_per_node_max: random.between(1, 4) as usize,
             hand_over_max: random.millis(500, 2000),
+            distrust_for: Duration::from_secs(5),
         };
         let kept_max = random.pick(&[0, 4, 64, 1000]) as usize;
         let scope = random.pick(&[Scope::Shared, Scope::Replica]);
         let writes_through = random.percent(50);
         let replica = Config { timing, kept_max, scope };
-        Plan {
+        let mut plan = Plan {
             nodes,
             voters: 3,
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
             keys: random.between(1, 10) as u8,
-            terms: Terms { lease: random.millis(300, 2500), margin: Duration::from_millis(30) },
-            suspect_after: random.millis(300, 900),
+            terms: terms(random.millis(300, 2500)),
+            patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
             writes_through,
@@ -108,8 +113,27 @@ impl Plan {
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,
+            clocks: random.next(),
+            drift: 0,
+        };
+        // Some have bad clocks, and know it.
+        if random.percent(25) {
+            plan.terms.margin = plan.terms.lease / 5;
         }
+        plan.drift = plan.terms.drift_max();
+        plan
     }
+}
+
+/// Leases of this length, between good clocks.
+pub(super) fn terms(lease: Duration) -> Terms {
+    Terms { lease, margin: lease / 100 + Duration::from_millis(20) }
+}
+
+/// Who is silent for so long is suspected; the rest follows.
+pub(super) fn patience(suspect_after: Duration) -> Patience {
+    let (lately, grace) = (Duration::from_millis(200), Duration::from_millis(150));
+    Patience { suspect_after, lately, grace, alone_after: suspect_after * 4 }
 }
 
 trait IntoMillis {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
+use super::super::breakage::{Breakage, is_broken};
 use super::super::id::NodeId;
+use super::super::instant::Timestamp;
 
 /// A data directory's random number, made with it: what tells two processes of one name apart.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -11,6 +13,18 @@ pub(crate) struct DirectoryId(pub u128);
 /// One life of a directory's process. Larger after each restart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Generation(pub u64);
+
+impl Generation {
+    /// That of a process that starts: `kept` is the last that its directory knows. Whatever the
+    /// wall clock says, it is larger; and at least the clock, for a directory that knows an older
+    /// one than it should.
+    pub(crate) fn next(kept: Generation, clock: Timestamp) -> Generation {
+        if is_broken(Breakage::ClockBelieved) {
+            return Generation(clock.as_micros());
+        }
+        Generation((kept.0 + 1).max(clock.as_micros()))
+    }
+}
 
 /// One memory: a directory's process in one of its lives. What restarts is another member.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

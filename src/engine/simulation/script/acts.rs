@@ -2,7 +2,10 @@
 //!
 //! * `let NAME NODE`: from now on this node is called so.
 //! * `until CONDITION`, `expect CONDITION`, `run 300ms`, `show THING`, `rest`.
-//! * `crash|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`.
+//! * `crash|kill|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`,
+//!   `starve NODE 90ms BURSTS` (each thing takes as long), `feed NODE`;
+//!   `rate NODE 1000` (its clock is faster, in millionths), `clock NODE 5` (its wall clock), `shows
+//!   NODE 1s` (its own, at its start).
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -20,6 +23,7 @@ use super::super::parcel::{Ask, Consistency, Endpoint, Parcel};
 use super::hooks::Filter;
 use super::{Asked, Name, Play, words};
 use crate::engine::id::{NodeId, PartitionId};
+use crate::engine::instant::Timestamp;
 use crate::engine::table::{Command, DirectoryId, Generation, Member, RowChange};
 
 impl Play {
@@ -67,17 +71,35 @@ impl Play {
         let simulation = &mut self.simulation;
         let others = (0..simulation.nodes.len()).filter(|other| *other != node);
         match verb {
-            "crash" => simulation.crash(node),
+            "crash" => simulation.crash(node, false),
+            "kill" => simulation.crash(node, true),
             "restart" => simulation.restart(node),
             "restore" => {
                 let generation = rest[1].parse().expect("a generation");
-                simulation.crash(node);
+                simulation.crash(node, false);
                 simulation.nodes[node].restore(generation);
                 let life = simulation.nodes[node].life();
                 simulation.after(Duration::ZERO, super::super::Happening::Tick { node, life });
             }
             "pause" => simulation.nodes[node].pause(),
             "resume" => simulation.resume(node),
+            "starve" => {
+                let bursts = rest[2].parse().expect("a number of bursts");
+                simulation.starve(node, words::duration(rest[1]), bursts);
+            }
+            "feed" => simulation.feed(node),
+            "rate" => {
+                let rate = rest[1].parse().expect("millionths");
+                simulation.nodes[node].clock.set_rate(simulation.now, rate);
+            }
+            "shows" => {
+                let shown = words::duration(rest[1]);
+                simulation.nodes[node].clock.set(simulation.now, shown);
+            }
+            "clock" => {
+                let micros = rest[1].parse().expect("microseconds");
+                simulation.nodes[node].wall_clock = Timestamp::from_micros(micros);
+            }
             "isolate" => simulation.isolate(node),
             "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
             "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),

@@ -139,6 +139,7 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         },
         Parcel::Beat { .. } => "beat",
         Parcel::BeatAnswer { .. } => "answer",
+        Parcel::Refused { .. } => "refused",
         Parcel::Letter { .. } => "letter",
         Parcel::Write(_) => "write",
         Parcel::Stored(_) => "stored",

@@ -6,6 +6,7 @@
 //! then. A case also names rules that it fails without, and how.
 
 mod acts;
+mod clocks;
 mod conditions;
 mod handover;
 mod hooks;
@@ -15,6 +16,7 @@ mod promotion;
 mod replication;
 mod retries;
 mod show;
+mod suspicion;
 mod words;
 
 use std::collections::BTreeMap;

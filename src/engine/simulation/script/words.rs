@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use super::super::Simulation;
 use super::super::object::{Input, Key, Kind, Money, kind_of};
-use super::super::plan::Plan;
+use super::super::plan::{Plan, patience, terms};
 use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set};
 use crate::engine::id::PartitionId;
-use crate::engine::lease::Terms;
 use crate::engine::replica::{Config, Scope, Timing};
 use crate::engine::table::{Member, Members, Reign, Row};
 
@@ -37,7 +36,8 @@ pub(super) fn plan(line: &str) -> Plan {
             "copies" => plan.copies = value as usize,
             "partitions" => plan.partitions = value as u16,
             "lease" => plan.terms.lease = millis,
-            "suspect" => plan.suspect_after = millis,
+            "margin" => plan.terms.margin = millis,
+            "suspect" => plan.patience = patience(millis),
             "protect" => plan.delays.protect_after = millis,
             "balance" => plan.delays.balance_after = millis,
             "readmit" => plan.delays.readmit_after = millis,
@@ -64,8 +64,8 @@ fn calm() -> Plan {
         copies: 2,
         clients: 0,
         keys: 8,
-        terms: Terms { lease: millis(900), margin: millis(30) },
-        suspect_after: millis(600),
+        terms: terms(millis(900)),
+        patience: patience(millis(600)),
         pause_max: millis(200),
         replica: Config {
             timing: Timing {
@@ -89,6 +89,7 @@ fn calm() -> Plan {
             balance_after: millis(3_600_000),
             moves_per_node_max: 4,
             hand_over_max: millis(2000),
+            distrust_for: millis(10_000),
         },
         delay_max: millis(5),
         loss_percent: 0,
@@ -107,6 +108,8 @@ fn calm() -> Plan {
         isolate_percent: 0,
         cut_percent: 0,
         whim_percent: 0,
+        clocks: 0,
+        drift: 0,
     }
 }
 
