@@ -3,8 +3,8 @@
 //! 1, 3 or 5 logs vote, spread over as many zones as there are. A voter that has been down for
 //! `replace_after` is replaced; one that has left for good, or whose directory lives on without the
 //! log that voted, at once. Whoever comes in has learned first: it is sent the log, and votes when
-//! it has caught up. What is proposed is conditional on the revision that was seen, so that a leader
-//! which is wrong, late, or not alone does nothing twice.
+//! it has caught up. What is proposed is conditional on the revision that was seen, so that a
+//! leader which is wrong, late, or not alone does nothing twice.
 //!
 //! Always: an odd number votes; no log and no directory votes twice; one change is under way at a
 //! time, and a leader that finds one ends it first; no change lets fewer voters be reached than a
