@@ -15,6 +15,8 @@ pub(crate) mod breakage;
 pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
+#[cfg(test)]
+pub(crate) mod formation;
 pub(crate) mod hash;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod history;
