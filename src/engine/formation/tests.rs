@@ -287,6 +287,23 @@ fn an_initialiser_withdraws() {
 }
 
 #[test]
+fn what_was_withdrawn_before_frees_nobody_now() {
+    let mut node = Formation::new(terms(2, Bootstrap::Join), Kept::default()).unwrap().0;
+    let members = [(directory(1), name(1)), (directory(2), name(2))].into();
+    let proposal = Proposal { grid: GridId(2), by: directory(1), members, shape: SHAPE };
+    let from = directory(1);
+    let heard = |message| Event::Heard { from, message };
+    let mut effects = Vec::new();
+    node.step(Instant::default(), heard(Message::Propose(proposal)), &mut effects);
+    node.step(Instant::default(), Event::Persisted, &mut effects);
+    effects.clear();
+    node.step(Instant::default(), heard(Message::Withdrawn(GridId(1))), &mut effects);
+    assert_eq!(effects, []);
+    node.step(Instant::default(), heard(Message::Withdrawn(GridId(2))), &mut effects);
+    assert!(matches!(effects[..], [Effect::Persist(_)]), "{effects:?}");
+}
+
+#[test]
 fn one_who_has_accepted_waits_for_its_initialiser() {
     let mut case = Case::expect(5, 3);
     case.see(&[1, 2, 3]);

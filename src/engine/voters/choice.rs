@@ -2,8 +2,8 @@
 //!
 //! One order over all of them, of which the first few are taken. In it, zones take turns: the best
 //! log of each comes before the second of any. So whatever is added to, or taken from, those that
-//! are not chosen changes nothing, and a choice among a few that contain the choice among all is the
-//! same.
+//! are not chosen changes nothing, and a choice among a few that contain the choice among all is
+//! the same.
 
 use std::collections::{BTreeMap, BTreeSet};
 
