@@ -86,6 +86,12 @@ pub(crate) enum Breakage {
     PendingForgotten,
     /// What is not committed goes to the store.
     StoredBeforeCommit,
+    /// A voter that has lost its log takes itself for the one that it was.
+    VoterForgot,
+    /// While it is changed who votes, those who did are not asked any more.
+    OldVotersIgnored,
+    /// A voter that is down keeps its place for ever.
+    GoneVoterKept,
     /// Two nodes may have one name.
     NameShared,
     /// A process joins with a generation that its directory has had.
@@ -142,6 +148,8 @@ impl Breakage {
         Breakage::WatermarkTooHigh,
         Breakage::PendingForgotten,
         Breakage::StoredBeforeCommit,
+        Breakage::VoterForgot,
+        Breakage::OldVotersIgnored,
     ];
 }
 

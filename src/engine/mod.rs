@@ -35,6 +35,6 @@ mod sim;
 pub(crate) mod simulation;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod table;
-#[cfg(test)]
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) mod voters;
 pub(crate) mod write_behind;

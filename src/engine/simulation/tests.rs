@@ -14,13 +14,13 @@ const SEEDS: u64 = 150;
 const FOUND: &[(Breakage, u64)] = &[
     (Breakage::AckBeforeBackups, 0),
     (Breakage::NoFence, 32),
-    (Breakage::IdentityKept, 8),
+    (Breakage::IdentityKept, 5),
     (Breakage::InSyncWithoutCatchUp, 2),
-    (Breakage::PendingIgnored, 11),
+    (Breakage::PendingIgnored, 33),
     (Breakage::DroppedBeforeCommit, 8),
     (Breakage::PromotedOutOfSync, 1),
     (Breakage::NoRowVersion, 93),
-    (Breakage::AckedWithoutJoin, 20),
+    (Breakage::AckedWithoutJoin, 10),
     (Breakage::NoCandidates, 18),
     (Breakage::LeaseNotWaited, 2),
     (Breakage::LeaseNotChecked, 1),
@@ -30,27 +30,29 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::RemovedAtOnce, 464),
     (Breakage::AnswersNotReplicated, 8),
     (Breakage::SessionsNotReplicated, 1),
-    (Breakage::FloorsNotReplicated, 178),
-    (Breakage::RecordedBeforeCommit, 6),
+    (Breakage::FloorsNotReplicated, 469),
+    (Breakage::RecordedBeforeCommit, 5),
     (Breakage::LeaseOfOlderTable, 161),
     (Breakage::ArmedEpochReused, 125),
-    (Breakage::OldSnapshotTaken, 83),
+    (Breakage::OldSnapshotTaken, 46),
     (Breakage::InheritedIgnored, 464),
     (Breakage::RowNotAsked, 22),
-    (Breakage::LeaseFromAnswer, 113),
+    (Breakage::LeaseFromAnswer, 59),
     (Breakage::EpochKept, 2),
     (Breakage::DownTakenForDead, 3),
     (Breakage::UnfoldedIgnored, 6),
-    (Breakage::LiveKept, 6),
+    (Breakage::LiveKept, 5),
     (Breakage::HeldOutlivesReign, 107),
     (Breakage::RetryRuns, 0),
     (Breakage::MessagesLeaveEarly, 150),
-    (Breakage::SenderForgetsAtApplied, 157),
+    (Breakage::SenderForgetsAtApplied, 67),
     (Breakage::AppliedNotReplicated, 25),
     (Breakage::ConfirmedUnasked, 62),
     (Breakage::WatermarkTooHigh, 51),
     (Breakage::PendingForgotten, 51),
-    (Breakage::StoredBeforeCommit, 28),
+    (Breakage::StoredBeforeCommit, 49),
+    (Breakage::VoterForgot, 109),
+    (Breakage::OldVotersIgnored, 2),
 ];
 
 #[test]
@@ -61,6 +63,7 @@ fn seeds_pass() {
             Ok(summary) => {
                 total.acknowledged += summary.acknowledged;
                 total.promotions += summary.promotions;
+                total.voter_changes += summary.voter_changes;
                 for (name, count) in summary.faults {
                     *total.faults.entry(name).or_default() += count;
                 }
@@ -70,7 +73,7 @@ fn seeds_pass() {
     }
     // They are worth what they have come across.
     assert!(total.acknowledged > 100 * SEEDS as usize && total.promotions > SEEDS, "{total:?}");
-    assert!(total.faults.len() >= 12, "{total:?}");
+    assert!(total.faults.len() >= 12 && total.voter_changes > SEEDS / 2, "{total:?}");
 }
 
 #[test]

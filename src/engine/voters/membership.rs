@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::table::DirectoryId;
 
 /// Votes that a grid has at the most.
@@ -128,7 +129,9 @@ impl Membership {
 
     /// Whether these are enough to decide: a majority, of both sets while there are two.
     pub(crate) fn is_decided_by(&self, is_with: impl Fn(VoterId, DirectoryId) -> bool) -> bool {
-        [Some(&self.voters), self.next.as_ref()].into_iter().flatten().all(|seats| {
+        let is_left_out = self.next.is_some() && is_broken(Breakage::OldVotersIgnored);
+        let voters = (!is_left_out).then_some(&self.voters);
+        [voters, self.next.as_ref()].into_iter().flatten().all(|seats| {
             let with = seats.iter().filter(|(voter, directory)| is_with(**voter, **directory));
             with.count() > seats.len() / 2
         })

@@ -27,6 +27,7 @@ pub(crate) use membership::{Change, Membership, Revision, VoterId};
 #[cfg(test)]
 use membership::{Refusal, VOTERS_MAX, is_fit};
 
+use super::breakage::{Breakage, is_broken};
 use super::id::NodeId;
 use super::instant::Instant;
 use super::table::DirectoryId;
@@ -265,7 +266,10 @@ impl Voters {
             sight.standing == Standing::Dead || sight.voter.is_some_and(|it| it != voter)
         };
         let since = self.down_since.get(&directory);
-        let is_due = |since: &Instant| now.saturating_since(*since) >= self.terms.replace_after;
+        let is_due = |since: &Instant| {
+            now.saturating_since(*since) >= self.terms.replace_after
+                && !is_broken(Breakage::GoneVoterKept)
+        };
         match () {
             () if sight.is_some_and(is_lost) => Class::Lost,
             () if since.is_some_and(is_due) => Class::Away,

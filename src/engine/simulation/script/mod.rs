@@ -15,6 +15,7 @@ mod promotion;
 mod replication;
 mod retries;
 mod show;
+mod voters;
 mod words;
 
 use std::collections::BTreeMap;
