@@ -141,6 +141,7 @@ fn add(total: &mut Summary, one: Summary) {
     total.acknowledged += one.acknowledged;
     total.indeterminate += one.indeterminate;
     total.promotions += one.promotions;
+    total.voter_changes += one.voter_changes;
     for (name, count) in one.faults {
         *total.faults.entry(name).or_default() += count;
     }
@@ -148,7 +149,8 @@ fn add(total: &mut Summary, one: Summary) {
 
 fn print(from: u64, passed: u64, total: &Summary, took: Duration) {
     println!("{passed} seeds from {from} passed in {took:.1?}");
-    println!("{} steps, {} promotions", total.steps, total.promotions);
+    let (steps, promotions, changes) = (total.steps, total.promotions, total.voter_changes);
+    println!("{steps} steps, {promotions} promotions, {changes} changes of the voters");
     println!("{} asks answered, {} indeterminate", total.acknowledged, total.indeterminate);
     let faults: BTreeMap<_, _> = total.faults.iter().collect();
     for (name, count) in faults {

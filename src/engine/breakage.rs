@@ -94,6 +94,12 @@ pub(crate) enum Breakage {
     StoreNotEqualised,
     /// A shared store is read while others may still write.
     FenceNotRaised,
+    /// A voter that has lost its log takes itself for the one that it was.
+    VoterForgot,
+    /// While it is changed who votes, those who did are not asked any more.
+    OldVotersIgnored,
+    /// A voter that is down keeps its place for ever.
+    GoneVoterKept,
     /// Two nodes may have one name.
     NameShared,
     /// A process joins with a generation that its directory has had.
@@ -170,6 +176,8 @@ impl Breakage {
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
         Breakage::MarginIgnored,
+        Breakage::VoterForgot,
+        Breakage::OldVotersIgnored,
     ];
 }
 

@@ -34,6 +34,9 @@ pub(crate) enum Invariant {
     /// No node is named twice in a row.
     #[cfg(any(test, feature = "simulation"))]
     OneCopyPerNode,
+    /// What is decided in the controller's log stays there.
+    #[cfg(any(test, feature = "simulation"))]
+    DecidedStays,
 }
 
 impl Invariant {
@@ -55,6 +58,8 @@ impl Invariant {
             Invariant::InSyncHoldsAnswered => "in_sync_holds_answered",
             #[cfg(any(test, feature = "simulation"))]
             Invariant::OneCopyPerNode => "one_copy_per_node",
+            #[cfg(any(test, feature = "simulation"))]
+            Invariant::DecidedStays => "decided_stays",
         }
     }
 }

@@ -15,6 +15,8 @@ pub(crate) mod breakage;
 pub(crate) mod controller;
 pub(crate) mod eviction;
 pub(crate) mod execution;
+#[cfg(test)]
+pub(crate) mod formation;
 pub(crate) mod hash;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod history;
@@ -35,4 +37,6 @@ pub(crate) mod simulation;
 pub(crate) mod suspicion;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod table;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod voters;
 pub(crate) mod write_behind;

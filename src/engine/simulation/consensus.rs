@@ -4,10 +4,11 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::network::Network;
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
+use super::random::Random;
+use super::voting::Voting;
 use super::{Happening, Simulation};
 use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
@@ -19,7 +20,7 @@ pub(super) struct Consensus {
     pub(super) leader: Option<usize>,
     /// Since when the leader has had no majority.
     lost_at: Option<Instant>,
-    voters: usize,
+    pub(super) voting: Voting,
     pub(super) promotions: u64,
     /// Who holds what was acknowledged: the in-sync set as the primary of the last epoch that was
     /// active knows it, or knew it last. What is changed without its knowledge changes nothing.
@@ -27,23 +28,10 @@ pub(super) struct Consensus {
 }
 
 impl Consensus {
-    pub(super) fn new(plan: &Plan) -> Consensus {
+    pub(super) fn new(plan: &Plan, random: &Random) -> Consensus {
         let table = PartitionTable::new(plan.partitions, plan.copies);
-        let (voters, acknowledged_by) = (plan.voters, BTreeMap::new());
-        Consensus { table, leader: None, lost_at: None, voters, promotions: 0, acknowledged_by }
-    }
-
-    /// Whether a voter hears, and is heard by, a majority.
-    fn has_majority(
-        &self,
-        voter: usize,
-        network: &Network,
-        is_running: impl Fn(usize) -> bool,
-    ) -> bool {
-        let with = (0..self.voters).filter(|other| {
-            *other == voter || (is_running(*other) && network.is_open_both_ways(voter, *other))
-        });
-        is_running(voter) && with.count() > self.voters / 2
+        let (voting, acknowledged_by) = (Voting::new(plan, random), BTreeMap::new());
+        Consensus { table, leader: None, lost_at: None, voting, promotions: 0, acknowledged_by }
     }
 }
 
@@ -52,9 +40,7 @@ impl Simulation {
     pub(super) fn proposed(&mut self, node: usize, commands: Vec<Command>) {
         match self.consensus.leader {
             Some(leader) if leader == node => {
-                let nodes = &self.nodes;
-                let is_running = |at: usize| nodes[at].is_running();
-                if !self.consensus.has_majority(node, &self.network, is_running) {
+                if !self.can_lead(node) {
                     return; // it comes to nothing
                 }
                 let commands = self.nodes[node].review(self.now, commands);
@@ -63,9 +49,9 @@ impl Simulation {
                 let wait = self.random.millis(2, 25);
                 if self.random.percent(self.plan.late_commit_percent) {
                     let later = wait + self.random.millis(1, 1500);
-                    self.after(later, Happening::Commit(commands.clone()));
+                    self.enter_later(later, commands.clone());
                 }
-                self.after(wait, Happening::Commit(commands));
+                self.enter_later(wait, commands);
             }
             Some(leader) => {
                 let (from, to) = (Endpoint::Node(node), Endpoint::Node(leader));
@@ -125,11 +111,8 @@ impl Simulation {
     }
 
     pub(super) fn elect(&mut self) {
-        let nodes = &self.nodes;
-        let is_running = |at: usize| nodes[at].is_running();
-        let can_lead = |at: usize| self.consensus.has_majority(at, &self.network, is_running);
-        let is_led = self.consensus.leader.is_some_and(can_lead);
-        let able: Vec<usize> = (0..self.plan.voters).filter(|at| can_lead(*at)).collect();
+        let is_led = self.is_led();
+        let able: Vec<usize> = (0..self.nodes.len()).filter(|at| self.can_win(*at)).collect();
         if is_led {
             self.consensus.lost_at = None;
             // Now and then the lead changes without need.
@@ -146,8 +129,10 @@ impl Simulation {
             lost_at.is_some_and(|at| self.now.saturating_since(at) >= Duration::from_millis(300));
         if (is_due || self.consensus.leader.is_none()) && !able.is_empty() {
             let leader = self.random.pick(&able);
+            self.win(leader);
             self.lead(leader);
         }
+        self.tend_voters();
         self.catch_up_leader();
         self.after(Duration::from_millis(100), Happening::Elect);
     }
@@ -172,6 +157,7 @@ impl Simulation {
             self.after(wait, Happening::Depose(before));
         }
         self.note(|| format!("{leader} leads"));
+        self.begin_term(leader);
         self.nodes[leader].set_leader(true, self.now);
         let known = self.nodes[leader].table.version();
         let delta = self.consensus.table.since(known);

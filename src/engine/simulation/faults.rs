@@ -417,7 +417,9 @@ impl Simulation {
         if !self.nodes[node].is_crashed() {
             return;
         }
+        self.reopen_log(node);
         self.nodes[node].restart();
+        self.say_log(node);
         let life = self.nodes[node].life();
         self.note(|| format!("{node} starts again"));
         let mut out = Out::default();
@@ -444,6 +446,7 @@ impl Simulation {
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
         self.store_up();
+        self.heal_voters();
         self.network.heal();
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;

@@ -33,6 +33,7 @@ mod starvation;
 mod store;
 #[cfg(test)]
 mod tests;
+mod voting;
 mod watch;
 
 use std::collections::BTreeMap;
@@ -48,10 +49,13 @@ use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
 use store::Store;
+use voting::Entry;
 
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Member};
+#[cfg(test)]
+use crate::engine::table::Command;
+use crate::engine::table::Member;
 use random::Random;
 
 /// How often a node looks around.
@@ -73,8 +77,11 @@ enum Happening {
     },
     /// A client asks, or gives up.
     Client(usize),
-    /// The log takes in commands.
+    /// The log takes in commands, whatever becomes of it.
+    #[cfg(test)]
     Commit(Vec<Command>),
+    /// The log's leader has something decided.
+    Enter(Entry),
     Elect,
     Depose(usize),
     Fault,
@@ -121,6 +128,8 @@ pub struct Summary {
     pub indeterminate: usize,
     /// Primaries that were named.
     pub promotions: u64,
+    /// How often it has changed who votes.
+    pub voter_changes: u64,
     /// How often what went wrong.
     pub faults: BTreeMap<&'static str, u64>,
     /// Of everything that happened: equal runs have equal ones.
@@ -188,7 +197,7 @@ impl Simulation {
     }
 
     fn of(plan: Plan, random: Random, trace: Option<Trace>) -> Simulation {
-        let consensus = Consensus::new(&plan);
+        let consensus = Consensus::new(&plan, &random);
         let nodes: Vec<Node> =
             (0..plan.nodes).map(|at| Node::new(at, 1, &plan, Store::default())).collect();
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
@@ -260,6 +269,7 @@ impl Simulation {
         if !self.plan.may_lose {
             history::check(&self.history)?;
         }
+        self.summary.voter_changes = self.consensus.voting.changes();
         self.check_final()?;
         self.summary.acknowledged = self.history.iter().filter(|done| done.is_returned()).count();
         self.summary.indeterminate = self.history.len() - self.summary.acknowledged;
@@ -288,7 +298,9 @@ impl Simulation {
                 self.after(TICK, Happening::Tick { node, life });
             }
             Happening::Client(client) => self.client_acts(client),
+            #[cfg(test)]
             Happening::Commit(commands) => self.commit(&commands),
+            Happening::Enter(entry) => self.enter(entry),
             Happening::Elect => self.elect(),
             Happening::Depose(node) => {
                 if self.consensus.leader != Some(node) {

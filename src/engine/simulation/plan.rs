@@ -12,6 +12,15 @@ use crate::engine::suspicion::Patience;
 pub(crate) struct Plan {
     pub nodes: usize,
     pub voters: usize,
+    /// So many vote once they are there.
+    pub voters_max: usize,
+    pub voter_replace_after: Duration,
+    /// Of restarts, how many have lost their log.
+    pub log_loss_percent: u64,
+    /// Of voters that could have an entry, how many do not have it yet when it is decided.
+    pub lag_percent: u64,
+    /// Of terms of the log's leaders, how many want another number of voters.
+    pub voters_percent: u64,
     pub partitions: u16,
     pub copies: usize,
     pub clients: usize,
@@ -82,9 +91,16 @@ impl Plan {
         let scope = random.pick(&[Scope::Shared, Scope::Replica]);
         let writes_through = random.percent(50);
         let replica = Config { timing, kept_max, scope };
+        // Apart from all that is drawn besides.
+        let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
         let mut plan = Plan {
             nodes,
             voters: 3,
+            voters_max: voting.pick(&[3, 5]) as usize,
+            voter_replace_after: voting.millis(300, 2500),
+            log_loss_percent: percent(&mut voting, 60),
+            lag_percent: percent(&mut voting, 90),
+            voters_percent: percent(&mut voting, 60),
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,

@@ -11,10 +11,11 @@ use crate::engine::table::{Member, Reign, Row};
 impl Simulation {
     /// What is not at rest yet, if anything.
     pub(super) fn unrest(&self) -> Option<String> {
-        self.consensus.table.rows().find_map(|(partition, row)| {
+        let of_row = |(partition, row)| {
             let what = self.unrest_of(partition, row)?;
             Some(format!("{partition} {what}: {row:?}"))
-        })
+        };
+        self.consensus.table.rows().find_map(of_row).or_else(|| self.unrest_of_voters())
     }
 
     fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {

@@ -70,7 +70,7 @@ impl Simulation {
         }
     }
 
-    fn is_broken(&mut self, invariant: Invariant, what: &str) {
+    pub(super) fn is_broken(&mut self, invariant: Invariant, what: &str) {
         self.failure.get_or_insert_with(|| format!("{}: {what}", invariant.name()));
     }
 }

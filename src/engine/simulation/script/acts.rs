@@ -2,10 +2,13 @@
 //!
 //! * `let NAME NODE`: from now on this node is called so.
 //! * `until CONDITION`, `expect CONDITION`, `run 300ms`, `show THING`, `rest`.
-//! * `crash|kill|restart|pause|resume|isolate|deaf|mute|lead NODE`, `restore NODE GENERATION`,
+//! * `crash|kill|restart|pause|resume|isolate|deaf|mute NODE`, `restore NODE GENERATION`,
 //!   `starve NODE 90ms BURSTS` (each thing takes as long), `feed NODE`;
 //!   `rate NODE 1000` (its clock is faster, in millionths), `clock NODE 5` (its wall clock), `shows
 //!   NODE 1s` (its own, at its start).
+//! * `lead NODE`
+//!   (from now on it votes, and nodes rather that hold no copies), `wipe NODE` (it crashes, and its
+//!   log is lost).
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -103,7 +106,14 @@ impl Play {
             "isolate" => simulation.isolate(node),
             "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
             "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),
-            "lead" => simulation.lead(node),
+            "lead" => {
+                simulation.give_vote(node);
+                simulation.lead(node);
+            }
+            "wipe" => {
+                simulation.nodes[node].crash();
+                simulation.lose_log(node);
+            }
             verb => panic!("no such command: {verb}"),
         }
         Ok(())

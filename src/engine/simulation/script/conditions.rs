@@ -1,6 +1,7 @@
 //! What a script may wait for, or expect.
 //!
 //! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `held KIND`, `leading NODE`,
+//! `led` (by one that a majority hears), `voting NODE` (alone, and not while it is changed),
 //! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
 //! `entitled NODE` (its answers may be given), `holds NODE KEY`, `has NODE N` (records), `knows
 //! NODE` (the whole table), `answer A#1` (anything that was not shown yet), `answered A#1`; each
@@ -23,6 +24,7 @@ impl Play {
             ["preparing"] => {
                 matches!(self.simulation.first_row().reign, Reign::Preparing { .. })
             }
+            ["led"] => self.simulation.is_led(),
             ["armed"] => self.simulation.first_row().is_armed(),
             ["epoch", epoch] => self.simulation.first_row().epoch == Epoch(number(epoch)),
             [count, "copies"] => {
@@ -80,6 +82,7 @@ impl Play {
             }
             "has" => it.copy(first).last().seq.0 >= number(rest[0]),
             "knows" => it.table == simulation.consensus.table,
+            "voting" => simulation.has_vote(node),
             "leading" => simulation.consensus.leader == Some(node),
             what => panic!("no such condition: {what}"),
         }

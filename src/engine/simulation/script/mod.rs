@@ -17,6 +17,7 @@ mod replication;
 mod retries;
 mod show;
 mod suspicion;
+mod voters;
 mod words;
 
 use std::collections::BTreeMap;

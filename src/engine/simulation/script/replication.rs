@@ -166,7 +166,7 @@ fn the_receiver_of_a_snapshot_crashes_in_its_middle() {
 #[test]
 fn the_sender_of_a_snapshot_crashes_in_its_middle() {
     let script = "
-        grid nodes=6 voters=6 copies=3 kept=0 protect=500
+        grid nodes=6 voters=5 copies=3 kept=0 protect=500
         until served
         until 3 copies
         let old primary
@@ -308,7 +308,7 @@ fn a_node_that_was_shrunk_away_is_readmitted_without_its_copy() {
 #[test]
 fn of_removed_copies_one_with_less_is_not_chosen() {
     let script = "
-        grid nodes=9 voters=9 copies=4 patience=400
+        grid nodes=9 voters=5 copies=4 patience=400
         until served
         until 4 copies
         let old primary

@@ -1,9 +1,10 @@
 //! What a script shows.
 //!
 //! `row`, `primary`, `copies`, `status NODE`, `members` (how many are up), `serving` (whose
-//! handlers may run), `entitled` (whose answers may be given), `value KEY` (committed, at each
-//! holder that is there), `held KIND` (how many), `answers` (those not shown yet). Nodes are shown
-//! in the order in which the script has named them; one that it has not is `another`.
+//! handlers may run), `entitled` (whose answers may be given), `voters` (and how many of them have
+//! lost their log), `value KEY` (committed, at each holder that is there), `held KIND` (how many),
+//! `answers` (those not shown yet). Nodes are shown in the order in which the script has named
+//! them; one that it has not is `another`.
 
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
@@ -50,6 +51,12 @@ impl Play {
                     !it.is_crashed() && it.may_answer(self.simulation.now, first)
                 };
                 format!("entitled: {}", self.those(may))
+            }
+            ["voters"] => {
+                let voting = |node: &usize| self.simulation.has_vote(*node);
+                let lost = self.simulation.lost_votes();
+                let lost = if lost > 0 { format!(", lost {lost}") } else { String::new() };
+                format!("voters: {}{lost}", self.those(voting))
             }
             ["value", key] => self.show_value(key),
             ["held", kind] => {

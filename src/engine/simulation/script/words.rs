@@ -32,7 +32,8 @@ pub(super) fn plan(line: &str) -> Plan {
         let millis = Duration::from_millis(value);
         match name {
             "nodes" => plan.nodes = value as usize,
-            "voters" => plan.voters = value as usize,
+            "voters" => (plan.voters, plan.voters_max) = (value as usize, value as usize),
+            "replace" => plan.voter_replace_after = millis,
             "copies" => plan.copies = value as usize,
             "partitions" => plan.partitions = value as u16,
             "lease" => plan.terms.lease = millis,
@@ -60,6 +61,11 @@ fn calm() -> Plan {
     Plan {
         nodes: 3,
         voters: 3,
+        voters_max: 3,
+        voter_replace_after: millis(3_600_000),
+        log_loss_percent: 0,
+        lag_percent: 0,
+        voters_percent: 0,
         partitions: 1,
         copies: 2,
         clients: 0,
