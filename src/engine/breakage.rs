@@ -94,6 +94,10 @@ pub(crate) enum Breakage {
     StoreNotEqualised,
     /// A shared store is read while others may still write.
     FenceNotRaised,
+    /// A partition is put together before all have said what they have stored of it.
+    StoresNotAwaited,
+    /// Only the partition's own number tells which messages were applied.
+    EntityNumbersIgnored,
     /// A voter that has lost its log takes itself for the one that it was.
     VoterForgot,
     /// While it is changed who votes, those who did are not asked any more.
@@ -175,6 +179,7 @@ impl Breakage {
         Breakage::AnsweredBeforeStored,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
+        Breakage::EntityNumbersIgnored,
         Breakage::MarginIgnored,
         Breakage::VoterForgot,
         Breakage::OldVotersIgnored,

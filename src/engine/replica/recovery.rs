@@ -155,7 +155,8 @@ fn holders(row: &Row) -> impl Iterator<Item = Member> + '_ {
 fn awaited(row: &Row, table: &PartitionTable, scope: Scope) -> Members {
     let life = |directory: DirectoryId, generation: Generation| Member { directory, generation };
     let may_have_stored = |directory: &DirectoryId| {
-        scope == Scope::Replica && holders(row).any(|holder| holder.directory == *directory)
+        let is_holders = || holders(row).any(|holder| holder.directory == *directory);
+        scope == Scope::Replica && is_holders() && !is_broken(Breakage::StoresNotAwaited)
     };
     let may_remember = |member: Member| {
         let is_leaving = row.leaving().is_some_and(|leaving| leaving.contains(member));

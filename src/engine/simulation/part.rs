@@ -100,13 +100,10 @@ impl Part {
         if self.config.scope == Scope::Replica {
             let backlog = self.backlog.insert(self.new_backlog());
             for key in self.folded.keys().collect::<BTreeSet<_>>().union(&store.keys(self.id)) {
-                let is_same = self.folded.row(*key).as_ref() == store.row(self.id, *key);
-                if is_same && !is_broken(Breakage::StoreNotEqualised) {
-                    continue;
-                }
+                let row = self.folded.row(*key);
                 if is_broken(Breakage::StoreNotEqualised) {
-                    backlog.note(Position::default(), *key);
-                } else {
+                    row.is_some().then(|| backlog.note(Position::default(), *key));
+                } else if row.as_ref() != store.row(self.id, *key) {
                     backlog.force(*key);
                 }
             }

@@ -9,6 +9,7 @@
 //! * `lead NODE`
 //!   (from now on it votes, and nodes rather that hold no copies), `wipe NODE` (it crashes, and its
 //!   log is lost).
+//! * `fill NODE` (its own store takes nothing), `free NODE`, `store down|up` (the shared one).
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -58,6 +59,10 @@ impl Play {
             "show" => self.show(rest)?,
             "rest" => self.rest()?,
             "cut" | "oneway" | "split" | "ring" | "heal" => self.change_network(verb, rest)?,
+            "store" => match rest[0] {
+                "down" => self.simulation.store.is_down = true,
+                _ => self.simulation.store_up(),
+            },
             "hold" | "lose" => self.filter(*verb == "hold", rest)?,
             "release" => self.simulation.script_release(rest[0]),
             "pass" => self.simulation.script.filters.retain(|filter| filter.kind != rest[0]),
@@ -103,6 +108,8 @@ impl Play {
                 let micros = rest[1].parse().expect("microseconds");
                 simulation.nodes[node].wall_clock = Timestamp::from_micros(micros);
             }
+            "fill" => simulation.nodes[node].disk.is_down = true,
+            "free" => simulation.disk_up(node),
             "isolate" => simulation.isolate(node),
             "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
             "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),

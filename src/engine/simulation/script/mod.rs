@@ -16,6 +16,7 @@ mod promotion;
 mod replication;
 mod retries;
 mod show;
+mod stores;
 mod suspicion;
 mod voters;
 mod words;

@@ -208,7 +208,7 @@ fn the_sender_of_a_snapshot_crashes_in_its_middle() {
         script,
         shown,
         &[
-            (Breakage::SnapshotWithoutTail, "no rest"),
+            (Breakage::SnapshotWithoutTail, "in_sync_holds_answered"),
             (Breakage::InSyncWithoutCatchUp, "in_sync_holds_answered"),
         ],
     );
