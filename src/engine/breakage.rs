@@ -86,6 +86,14 @@ pub(crate) enum Breakage {
     PendingForgotten,
     /// What is not committed goes to the store.
     StoredBeforeCommit,
+    /// An answer that is to be stored first is given without that.
+    AnsweredBeforeStored,
+    /// What a store of a node's own holds is taken for all up to its newest version.
+    StoreTakenForPrefix,
+    /// A store of a node's own keeps what another past has left there.
+    StoreNotEqualised,
+    /// A shared store is read while others may still write.
+    FenceNotRaised,
     /// Two nodes may have one name.
     NameShared,
     /// A process joins with a generation that its directory has had.
@@ -159,6 +167,9 @@ impl Breakage {
         Breakage::PendingForgotten,
         Breakage::StoredBeforeCommit,
         Breakage::MarginIgnored,
+        Breakage::AnsweredBeforeStored,
+        Breakage::StoreTakenForPrefix,
+        Breakage::StoreNotEqualised,
     ];
 }
 

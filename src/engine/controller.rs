@@ -281,7 +281,7 @@ fn is_served(row: &Row, is_able: &dyn Fn(Member) -> bool) -> bool {
 }
 
 /// Who is to be primary, of those who may begin. A holder, as long as any may live; when all are
-/// proven dead, whoever holds most.
+/// proven dead, whoever holds most; when that is nobody, it puts the partition together.
 fn choose_primary(
     partition: PartitionId,
     row: &Row,
@@ -305,30 +305,18 @@ fn choose_primary(
     if !holders().all(|holder| table.is_dead(holder)) {
         return None; // it is waited for
     }
-    // Whom the last primary removed without knowing it has all that was acknowledged. Others that
-    // are leaving have not: so it takes all of them to know which.
-    let leaving = || row.leaving().into_iter().flat_map(Members::iter);
-    let may_live = |holder: &Member| match is_broken(Breakage::LeavingNotAwaited) {
-        true => is_able(*holder),
-        false => !table.is_dead(*holder),
-    };
-    let living: Vec<Member> = leaving().filter(may_live).collect();
-    if !living.is_empty() {
-        return most(&living, view, &held).filter(|best| is_able(*best));
-    }
     let member = |(directory, node): (&DirectoryId, &Node)| {
         let member = Member { directory: *directory, generation: node.generation };
         (node.holds_data() && is_able(member)).then_some(member)
     };
     let up: Vec<Member> = table.nodes().iter().filter_map(member).collect();
-    most(&up, view, &held)
-}
-
-/// Who holds most, once all have said what they hold.
-fn most(members: &[Member], view: &View, held: &dyn Fn(Member) -> Position) -> Option<Member> {
-    let have_reported = members.iter().all(|member| view.reports.contains_key(member));
-    let most = members.iter().copied().max_by_key(|member| (held(*member), *member));
-    most.filter(|_| have_reported)
+    // It puts the partition together: best where some of it may be already.
+    let leaving = || row.leaving().into_iter().flat_map(Members::iter);
+    let may_have_stored = |member: &Member| {
+        let mut were = holders().chain(leaving());
+        were.any(|holder| holder.directory == member.directory)
+    };
+    up.into_iter().max_by_key(|member| (may_have_stored(member), held(*member), *member))
 }
 
 #[cfg(test)]

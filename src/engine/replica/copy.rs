@@ -3,12 +3,15 @@
 use std::time::Duration;
 
 use super::log::{Entry, Log};
-use super::message::{Message, Round};
+use super::message::{Found, Message, Round};
+use super::recovery::Recovered;
 use super::reign::Reign;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
-use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChange};
+use crate::engine::table::{
+    At, Member, Members, PartitionTable, Reign as RowReign, Row, RowChange,
+};
 
 /// How long to wait for what.
 #[derive(Clone, Copy, Debug)]
@@ -31,14 +34,22 @@ pub(crate) struct Timing {
     pub window_max: usize,
 }
 
-/// What the table says of another node.
+/// Who drains into what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    Up,
-    /// It has no duties, and may live.
-    Down,
-    /// Its memory is gone.
-    Dead,
+pub(crate) enum Scope {
+    /// One store for all nodes: the primary drains into it.
+    Shared,
+    /// A store at each node: each copy drains into its own.
+    Replica,
+}
+
+/// What copies of a partition are alike in.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Config {
+    pub timing: Timing,
+    /// Folded records that are kept for copies that are a little behind.
+    pub kept_max: usize,
+    pub scope: Scope,
 }
 
 /// What a copy wants done.
@@ -60,6 +71,24 @@ pub(crate) enum Effect<R, S> {
     Fold(Vec<Entry<R>>),
     /// The copy is this one now.
     Install(S),
+    /// Say to `to` what is left of the partition here, with [`Copy::recalled`].
+    Recall {
+        to: Member,
+        epoch: Epoch,
+    },
+    /// Have the shared store heed nobody of an earlier epoch, then read the partition from it, and
+    /// say so with [`Copy::scanned`].
+    Scan {
+        epoch: Epoch,
+    },
+    /// What somebody has of the partition, to be kept until it is said what counts.
+    Found {
+        from: Member,
+        memory: Option<S>,
+        store: Option<S>,
+    },
+    /// The copy is put together from this now, and from nothing else.
+    Recovered(Recovered),
     /// Everything up to here is committed: what waited for it may be said.
     Committed(Position),
     /// The reign is over. What waits will not be said; what was not folded may be gone.
@@ -83,34 +112,38 @@ pub(crate) struct Copy<R> {
     joined: Epoch,
     /// As a backup: how far the primary has said that all is committed.
     committed: Position,
-    /// Everything up to here is in the store, as far as is known here.
+    /// Everything up to here is stored as it must be, as far as is known here.
     persisted: Position,
+    /// Everything up to here is in the store of this node's own.
+    stored: Position,
+    /// Read from the store of its own: of what came after `stored`, some is there, up to here.
+    /// Until it has all up to here, it is like no state that ever was.
+    whole_at: Position,
     reign: Option<Reign>,
     /// The row, while it says that this copy is to take over.
     armed: Option<(At, Row)>,
     /// Handed over: to whom, what it was told, and when.
     token: Option<Token>,
-    timing: Timing,
-    /// Folded records that are kept for copies that are a little behind.
-    kept_max: usize,
+    config: Config,
 }
 
 impl<R: Clone> Copy<R> {
-    /// An empty copy.
-    pub(crate) fn new(me: Member, timing: Timing, kept_max: usize) -> Copy<R> {
-        let log = Log::after(Position::default());
-        let (joined, committed) = (Epoch(0), Position::default());
+    /// A copy that begins with what its own store holds: everything up to `stored`, and some of
+    /// what came later, up to `newest`; nothing, if these are the first of all positions. The
+    /// records after `stored` come once more, and are to change only what is older.
+    pub(crate) fn read(me: Member, config: Config, stored: Position, newest: Position) -> Copy<R> {
         Copy {
             me,
-            log,
-            joined,
-            committed,
-            persisted: committed,
+            log: Log::after(stored),
+            joined: Epoch(0),
+            committed: stored,
+            persisted: Position::default(),
+            stored,
+            whole_at: newest,
             reign: None,
             armed: None,
             token: None,
-            timing,
-            kept_max,
+            config,
         }
     }
 
@@ -169,7 +202,7 @@ impl<R: Clone> Copy<R> {
 
     /// Whether another handler may run: not while too much waits for its commit.
     pub(crate) fn has_room(&self) -> bool {
-        self.log.unfolded_len() < self.timing.window_max
+        self.log.unfolded_len() < self.config.timing.window_max
     }
 
     /// This node stood still: that it has heard nothing of others says nothing about them.
@@ -179,14 +212,59 @@ impl<R: Clone> Copy<R> {
         }
     }
 
-    /// Everything up to here is in the store: whoever becomes primary need not store it again.
+    /// Everything up to here is in the store that this copy drains into.
     pub(crate) fn persist(&mut self, upto: Position) {
-        self.persisted = self.persisted.max(upto);
+        match self.config.scope {
+            Scope::Shared => self.persisted = self.persisted.max(upto),
+            Scope::Replica => self.stored = self.stored.max(upto),
+        }
     }
 
-    /// Up to where everything is known to be in the store.
+    /// Up to where everything is known to be stored: in the shared store, or in that of each copy
+    /// that counts. Whoever becomes primary need not store it again.
     pub(crate) fn persisted(&self) -> Position {
         self.persisted
+    }
+
+    /// Up to where everything is in the store that this copy drains into.
+    pub(crate) fn stored(&self) -> Position {
+        match self.config.scope {
+            Scope::Shared => self.persisted,
+            Scope::Replica => self.stored,
+        }
+    }
+
+    pub(crate) fn scope(&self) -> Scope {
+        self.config.scope
+    }
+
+    /// The epoch that it heeds.
+    pub(crate) fn joined(&self) -> Epoch {
+        self.joined
+    }
+
+    /// Whether it has everything that happened up to its last record.
+    fn is_whole(&self) -> bool {
+        self.last() >= self.whole_at
+    }
+
+    /// What is left of the partition here, for a primary that asks. `memory` is the copy with all
+    /// records, `store` what the store of this node's own holds.
+    pub(crate) fn recalled<S>(
+        &self,
+        epoch: Epoch,
+        memory: S,
+        store: Option<Found<S>>,
+    ) -> Message<R, S> {
+        let remembers = self.is_whole() && self.last() > Position::default();
+        let memory = remembers.then(|| Found { upto: self.last(), content: memory });
+        Message::Recalled { epoch, memory, store }
+    }
+
+    /// The shared store heeds nobody of an earlier epoch than this any more, and has been read: it
+    /// has everything up to `upto`. Returns whether that was waited for.
+    pub(crate) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
+        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, upto))
     }
 
     /// Names the row as its primary knows it.
@@ -225,7 +303,8 @@ impl<R: Clone> Copy<R> {
             self.joined = row.epoch;
             self.log.begin(row.epoch);
             let inherited = self.log.last();
-            self.reign = Some(Reign::new(self.me, at, row, inherited, now, may_activate_at));
+            let scope = self.config.scope;
+            self.reign = Some(Reign::new(self.me, at, row, inherited, now, may_activate_at, scope));
         }
     }
 
@@ -258,7 +337,19 @@ impl<R: Clone> Copy<R> {
             Message::Join { .. } | Message::Append { .. } | Message::Snapshot { .. } => {
                 self.follow(from, message, effects);
             }
+            Message::Recall { epoch } => effects.push(Effect::Recall { to: from, epoch }),
             Message::Token { epoch, last } => self.take_over(epoch, last, now),
+            Message::Recalled { epoch, memory, store } => {
+                let upto = |found: &Option<Found<S>>| found.as_ref().map(|found| found.upto);
+                let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == epoch) else {
+                    return;
+                };
+                if reign.recalled(from, upto(&memory), upto(&store)) {
+                    let content = |found: Option<Found<S>>| found.map(|found| found.content);
+                    let (memory, store) = (content(memory), content(store));
+                    effects.push(Effect::Found { from, memory, store });
+                }
+            }
             answer => {
                 if let Some(reign) = &mut self.reign {
                     reign.heard(from, &answer, now);
@@ -270,20 +361,29 @@ impl<R: Clone> Copy<R> {
     /// Does what is due.
     pub(crate) fn drive<S>(
         &mut self,
-        standing: &dyn Fn(Member) -> Standing,
+        table: &PartitionTable,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
     ) {
         self.send_token(now, effects);
         let Some(reign) = &mut self.reign else { return };
+        if let Some(recovered) = reign.recover(table, &self.config.timing, now, effects) {
+            self.log = Log::anew(reign.epoch);
+            (self.persisted, self.stored) = (Position::default(), Position::default());
+            self.whole_at = Position::default();
+            effects.push(Effect::Recovered(recovered));
+        }
         let has_moved = reign.commit(self.log.last());
         if has_moved {
             let committed = reign.committed;
             effects.push(Effect::Fold(self.log.fold(committed)));
             effects.push(Effect::Committed(committed));
-            self.log.trim(self.kept_max);
+            self.log.trim(self.config.kept_max);
         }
-        reign.drive(&self.log, self.persisted, standing, &self.timing, now, effects);
+        if self.config.scope == Scope::Replica && reign.is_active() {
+            self.persisted = self.persisted.max(reign.stored_by_all(self.stored));
+        }
+        reign.drive(&self.log, self.persisted, table, &self.config.timing, now, effects);
         // What has just been committed is answered first.
         if let Some(to) = reign.hands_over(self.log.last()).filter(|_| !has_moved) {
             let (epoch, last, sent_at) = (reign.epoch, self.log.last(), Instant::default());
@@ -298,7 +398,7 @@ impl<R: Clone> Copy<R> {
     fn send_token<S>(&mut self, now: Instant, effects: &mut Vec<Effect<R, S>>) {
         let Some(token) = &mut self.token else { return };
         let is_first = token.sent_at == Instant::default();
-        let is_late = now.saturating_since(token.sent_at) >= self.timing.send_again_after;
+        let is_late = now.saturating_since(token.sent_at) >= self.config.timing.send_again_after;
         if is_first || is_late {
             token.sent_at = now;
             let message = Message::Token { epoch: token.epoch, last: token.last };
@@ -313,7 +413,8 @@ impl<R: Clone> Copy<R> {
         if is_ready && self.reign.is_none() {
             self.joined = epoch.next();
             self.log.begin(self.joined);
-            self.reign = Some(Reign::taken_over(self.me, *at, row, last, now));
+            let scope = self.config.scope;
+            self.reign = Some(Reign::taken_over(self.me, *at, row, last, now, scope));
         }
     }
 
@@ -355,6 +456,11 @@ impl<R: Clone> Copy<R> {
                 self.end_reign(effects);
                 let is_newer = at > self.log.last() || is_broken(Breakage::OldSnapshotTaken);
                 if epoch > self.joined || is_newer {
+                    if epoch > self.joined {
+                        // What it has stored may be of another past.
+                        self.stored = Position::default();
+                    }
+                    self.whole_at = Position::default();
                     self.log = Log::after(at);
                     let is_cut = self.log.join(&starts);
                     debug_assert!(is_cut.is_ok(), "a copy parts from nobody");
@@ -378,9 +484,10 @@ impl<R: Clone> Copy<R> {
                 let folded = self.log.fold(self.committed);
                 if !folded.is_empty() {
                     effects.push(Effect::Fold(folded));
-                    self.log.trim(self.kept_max);
+                    self.log.trim(self.config.kept_max);
                 }
-                effects.push(reply(Message::Ack { epoch, last: self.log.last(), round }));
+                let (last, stored) = (self.log.last(), self.stored);
+                effects.push(reply(Message::Ack { epoch, last, stored, round }));
             }
             _ => (),
         }

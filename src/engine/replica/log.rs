@@ -49,6 +49,15 @@ impl<R: Clone> Log<R> {
         Log { base, folded: base, entries: VecDeque::new(), starts: Vec::new() }
     }
 
+    /// The log of a copy that was put together from what was left: whatever was before this epoch,
+    /// nobody has it as it was, and no other copy is alike.
+    pub(crate) fn anew(epoch: Epoch) -> Log<R> {
+        let base = Position { epoch, seq: Seq(0) };
+        let mut log = Log::after(base);
+        log.starts.push(Start { epoch, after: base });
+        log
+    }
+
     pub(crate) fn folded(&self) -> Position {
         self.folded
     }
@@ -242,6 +251,20 @@ mod tests {
         assert_eq!(copy.join(log(&[(1, 3), (3, 0)]).starts()), Err(Parted));
         copy.join(log(&[(1, 3), (2, 3), (3, 0)]).starts()).unwrap();
         assert_eq!((copy.folded(), copy.last()), (at(2, 3), at(2, 3)));
+    }
+
+    #[test]
+    fn no_copy_of_before_is_like_one_that_was_put_together() {
+        let mut anew = Log::anew(Epoch(4));
+        assert_eq!(anew.next(Epoch(4)), at(4, 1));
+        assert!(anew.append(Entry { position: at(4, 1), record: () }));
+        for mut before in [log(&[(1, 3)]), log(&[(1, 3), (3, 5)])] {
+            assert_eq!(before.join(anew.starts()), Err(Parted));
+        }
+        // One that has nothing has nothing else; it lacks what was found.
+        let mut empty = log(&[]);
+        empty.join(anew.starts()).unwrap();
+        assert_eq!((empty.last(), anew.tail(empty.last(), 9)), (Position::default(), None));
     }
 
     #[test]

@@ -26,8 +26,9 @@ pub(crate) enum Message<R, S> {
         persisted: Position,
         round: Round,
     },
-    /// I have everything up to `last`, and heed you as of that round.
-    Ack { epoch: Epoch, last: Position, round: Round },
+    /// I have everything up to `last`, up to `stored` in my own store, too, and heed you as of that
+    /// round.
+    Ack { epoch: Epoch, last: Position, stored: Position, round: Round },
     /// I have not joined that epoch.
     NotJoined { epoch: Epoch },
     /// I heed a later epoch.
@@ -36,6 +37,18 @@ pub(crate) enum Message<R, S> {
     Token { epoch: Epoch, last: Position },
     /// The whole copy as of `at`.
     Snapshot { epoch: Epoch, at: Position, starts: Vec<Start>, copy: S },
+    /// All who held the partition have lost their memory: what do you have of it?
+    Recall { epoch: Epoch },
+    /// This, in memory and in the store of my own.
+    Recalled { epoch: Epoch, memory: Option<Found<S>>, store: Option<Found<S>> },
+}
+
+/// What is left of a partition somewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Found<S> {
+    /// All that was changed up to here is in it; of what came later, some may be.
+    pub upto: Position,
+    pub content: S,
 }
 
 impl<R, S> Message<R, S> {
@@ -50,7 +63,9 @@ impl<R, S> Message<R, S> {
             | Message::NotJoined { epoch }
             | Message::Newer { epoch }
             | Message::Token { epoch, .. }
-            | Message::Snapshot { epoch, .. } => *epoch,
+            | Message::Snapshot { epoch, .. }
+            | Message::Recall { epoch }
+            | Message::Recalled { epoch, .. } => *epoch,
         }
     }
 }

@@ -7,50 +7,18 @@
 //! be named the next primary.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::log::Log;
 use super::message::{Message, Round};
-use super::{Effect, Standing, Timing};
+use super::peer::Peer;
+use super::recovery::{Recovered, Recovery};
+use super::{Effect, Scope, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
-use crate::engine::table::{At, Member, Members, Reign as RowReign, Row, RowChange};
-
-/// Records in one message.
-const ENTRIES_MAX: usize = 64;
-
-/// A copy that lags by no more is waited for: then it cannot fall behind any more.
-const NEAR: usize = ENTRIES_MAX;
-
-/// How often the time doubles for which a copy that did not keep up is not waited for again.
-const DOUBLINGS_MAX: u32 = 6;
-
-/// What the primary knows of another copy.
-#[derive(Clone, Debug)]
-struct Peer {
-    has_joined: bool,
-    needs_copy: bool,
-    /// Everything up to here is held there.
-    acked: Position,
-    /// Everything up to here was sent there.
-    sent: Position,
-    /// The last round that it has answered, and that it was asked.
-    confirmed: Round,
-    asked: Round,
-    heard_at: Instant,
-    /// When something was last sent.
-    sent_at: Option<Instant>,
-    /// Since when it has acked nothing more of what it was sent.
-    waits_since: Option<Instant>,
-    /// Since when it has acked nothing more, though there is more.
-    stuck_since: Option<Instant>,
-    /// A copy that is brought up to date and is near: since when commits wait for it.
-    awaited_since: Option<Instant>,
-    /// How often it then did not keep up, and until when it is not waited for again.
-    failures: u32,
-    not_before: Instant,
-}
+use crate::engine::table::{
+    At, Member, Members, PartitionTable, Reign as RowReign, Row, RowChange,
+};
 
 /// A change of the row that was proposed, and has not been decided as far as is known here.
 #[derive(Clone, Debug)]
@@ -63,6 +31,7 @@ struct Proposal {
 #[derive(Clone, Debug)]
 pub(super) struct Reign {
     me: Member,
+    scope: Scope,
     pub(super) epoch: Epoch,
     /// The row of this epoch as it was last seen.
     row: Row,
@@ -78,6 +47,8 @@ pub(super) struct Reign {
     began_at: Instant,
     /// By token: the table does not know of this reign yet.
     is_taking_over: bool,
+    /// Nobody remembers the partition: from what it is put together.
+    recovery: Option<Recovery>,
     /// Not before then: an earlier primary may still answer by the leases that were given to it.
     may_activate_at: Instant,
 }
@@ -90,9 +61,12 @@ impl Reign {
         inherited: Position,
         now: Instant,
         may_activate_at: Instant,
+        scope: Scope,
     ) -> Reign {
+        let recovers = row.holders().is_some_and(|holders| !holders.contains(me));
         let mut reign = Reign {
             me,
+            scope,
             epoch: row.epoch,
             row: row.clone(),
             at,
@@ -104,6 +78,7 @@ impl Reign {
             is_superseded: false,
             began_at: now,
             is_taking_over: false,
+            recovery: recovers.then(|| Recovery::new(row.epoch, scope)),
             may_activate_at,
         };
         reign.meet_peers(now);
@@ -118,13 +93,14 @@ impl Reign {
         armed: &Row,
         inherited: Position,
         now: Instant,
+        scope: Scope,
     ) -> Reign {
         let mut row = armed.clone();
         row.epoch = armed.epoch.next();
         if let RowReign::Active { primary, next, .. } = &mut row.reign {
             (*primary, *next) = (me, None);
         }
-        let mut reign = Reign::new(me, at, &row, inherited, now, now);
+        let mut reign = Reign::new(me, at, &row, inherited, now, now, scope);
         reign.is_taking_over = true;
         reign
     }
@@ -164,21 +140,7 @@ impl Reign {
         let named: Members = self.members().chain(self.row.catching_up.iter()).collect();
         self.peers.retain(|member, _| named.contains(*member));
         for member in named.iter().filter(|member| *member != self.me) {
-            self.peers.entry(member).or_insert_with(|| Peer {
-                has_joined: false,
-                needs_copy: false,
-                acked: Position::default(),
-                sent: Position::default(),
-                confirmed: Round::default(),
-                asked: Round::default(),
-                heard_at: now,
-                sent_at: None,
-                waits_since: None,
-                stuck_since: None,
-                awaited_since: None,
-                failures: 0,
-                not_before: now,
-            });
+            self.peers.entry(member).or_insert_with(|| Peer::new(now));
         }
     }
 
@@ -257,8 +219,9 @@ impl Reign {
                 }
                 peer.holds(*last);
             }
-            Message::Ack { last, round, .. } if peer.has_joined => {
+            Message::Ack { last, stored, round, .. } if peer.has_joined => {
                 peer.confirmed = peer.confirmed.max(*round);
+                peer.stored = peer.stored.max(*stored);
                 peer.holds(*last);
             }
             Message::Parted { .. } => peer.needs_copy = true,
@@ -284,17 +247,61 @@ impl Reign {
         has_moved
     }
 
+    /// Up to where everything is in the own stores of all whose acks a commit waits for.
+    pub(super) fn stored_by_all(&self, own: Position) -> Position {
+        let stored = |member| self.peers.get(&member).map(|peer| peer.stored).unwrap_or_default();
+        self.ack_set().iter().map(stored).min().unwrap_or(own).min(own)
+    }
+
+    /// Whether the partition is not put together yet.
+    pub(super) fn is_recovering(&self) -> bool {
+        self.recovery.as_ref().is_some_and(|recovery| !recovery.is_done())
+    }
+
+    /// Somebody has said up to where it has all of the partition. Returns whether that is news.
+    pub(super) fn recalled(
+        &mut self,
+        from: Member,
+        memory: Option<Position>,
+        store: Option<Position>,
+    ) -> bool {
+        let recovery = self.recovery.as_mut();
+        recovery.is_some_and(|recovery| recovery.recalled(from, memory, store))
+    }
+
+    /// The shared store has been read for a reign. Returns whether that is news, of this one.
+    pub(super) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
+        let recovery = self.recovery.as_mut().filter(|_| epoch == self.epoch);
+        recovery.is_some_and(|recovery| recovery.scanned(upto))
+    }
+
+    /// Asks for what is left of the partition. Returns what counts, once, when all have answered.
+    pub(super) fn recover<R, S>(
+        &mut self,
+        table: &PartitionTable,
+        timing: &Timing,
+        now: Instant,
+        effects: &mut Vec<Effect<R, S>>,
+    ) -> Option<Recovered> {
+        if self.is_superseded {
+            return None;
+        }
+        let recovered = self.recovery.as_mut()?.drive(&self.row, table, timing, now, effects)?;
+        self.inherited = Position { epoch: self.epoch, seq: Seq(0) };
+        Some(recovered)
+    }
+
     /// Sends what is due, and proposes what must change.
     pub(super) fn drive<R: Clone, S>(
         &mut self,
         log: &Log<R>,
         persisted: Position,
-        standing: &dyn Fn(Member) -> Standing,
+        table: &PartitionTable,
         timing: &Timing,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
     ) {
-        if self.is_superseded {
+        if self.is_superseded || self.is_recovering() {
             return;
         }
         let said = (self.epoch, self.committed, persisted, self.round);
@@ -303,13 +310,14 @@ impl Reign {
             let is_catching_up = self.row.catching_up.contains(*member);
             peer.await_if_near(is_catching_up, log, timing, now);
         }
-        self.propose(log, standing, timing, now, effects);
+        self.propose(log, persisted, table, timing, now, effects);
     }
 
     fn propose<R, S>(
         &mut self,
         log: &Log<R>,
-        standing: &dyn Fn(Member) -> Standing,
+        persisted: Position,
+        table: &PartitionTable,
         timing: &Timing,
         now: Instant,
         effects: &mut Vec<Effect<R, S>>,
@@ -326,10 +334,12 @@ impl Reign {
         let change = match known {
             // Who has joined may have died since, and while nobody is active nothing depends on
             // which of the two is taken.
-            Some(RowChange::Activate { .. }) | None => self.wish(log, standing, timing, now),
+            Some(RowChange::Activate { .. }) | None => {
+                self.wish(log, persisted, table, timing, now)
+            }
             // The table, which is this far, never takes it: the dead stay dead.
-            Some(RowChange::Grow { add, .. }) if standing(add) == Standing::Dead => {
-                self.wish(log, standing, timing, now)
+            Some(RowChange::Grow { add, .. }) if table.is_dead(add) => {
+                self.wish(log, persisted, table, timing, now)
             }
             known => known,
         };
@@ -343,12 +353,13 @@ impl Reign {
     fn wish<R: Clone>(
         &mut self,
         log: &Log<R>,
-        standing: &dyn Fn(Member) -> Standing,
+        persisted: Position,
+        table: &PartitionTable,
         timing: &Timing,
         now: Instant,
     ) -> Option<RowChange> {
         let by = self.me;
-        let is_up = |member: Member| standing(member) == Standing::Up;
+        let is_up = |member: Member| table.is_up(member);
         match &self.row.reign {
             _ if self.is_taking_over => Some(RowChange::TakeOver { by }),
             RowReign::Unborn => None,
@@ -389,107 +400,17 @@ impl Reign {
                 let keeps_up = |member: &Member| {
                     let Some(peer) = self.peers.get(member) else { return false };
                     let waits = |since| now.saturating_since(since) >= timing.rejoin_after;
+                    // With a store of its own, what was said to be stored must be in that, too.
                     let has_all = peer.awaited_since.is_some_and(waits)
-                        && peer.acked >= self.committed.max(inherited);
+                        && peer.acked >= self.committed.max(inherited)
+                        && (self.scope == Scope::Shared || peer.stored >= persisted);
                     peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
                 };
-                let is_wanted = |member: &Member| standing(*member) != Standing::Dead;
+                let is_wanted = |member: &Member| !table.is_dead(*member);
                 let mut catching_up = self.row.catching_up.iter().filter(is_wanted);
                 let add = catching_up.find(keeps_up)?;
                 Some(RowChange::Grow { by, add })
             }
         }
-    }
-}
-
-impl Peer {
-    fn holds(&mut self, last: Position) {
-        if last > self.acked {
-            (self.acked, self.waits_since, self.stuck_since) = (last, None, None);
-        }
-        self.sent = self.sent.max(self.acked);
-    }
-
-    /// Whether it is not heard, or heard and does not take in what it is sent.
-    fn is_failing(&self, timing: &Timing, now: Instant) -> bool {
-        let lasts = |since: Instant, most: Duration| now.saturating_since(since) >= most;
-        let is_stuck = |since| lasts(since, timing.replica_timeout * 2);
-        lasts(self.heard_at, timing.replica_timeout) || self.stuck_since.is_some_and(is_stuck)
-    }
-
-    /// Has commits wait for a copy that is nearly up to date, as long as it keeps up.
-    fn await_if_near<R: Clone>(
-        &mut self,
-        is_catching_up: bool,
-        log: &Log<R>,
-        timing: &Timing,
-        now: Instant,
-    ) {
-        if !is_catching_up || !self.has_joined || self.needs_copy {
-            self.awaited_since = None;
-            return;
-        }
-        if self.awaited_since.is_some() && self.is_failing(timing, now) {
-            let patience = timing.replica_timeout * (1 << self.failures.min(DOUBLINGS_MAX));
-            self.awaited_since = None;
-            self.failures += 1;
-            self.not_before = now + patience;
-        }
-        let is_near = log.tail(self.acked, 0).is_some() && log.len_after(self.acked) <= NEAR;
-        if is_near && now >= self.not_before && !self.is_failing(timing, now) {
-            self.awaited_since.get_or_insert(now);
-        }
-    }
-
-    fn send<R: Clone, S>(
-        &mut self,
-        to: Member,
-        (epoch, committed, persisted, round): (Epoch, Position, Position, Round),
-        log: &Log<R>,
-        timing: &Timing,
-        now: Instant,
-        effects: &mut Vec<Effect<R, S>>,
-    ) {
-        let is_due = |sent_at: Option<Instant>, after: Duration| {
-            sent_at.is_none_or(|at| now.saturating_since(at) >= after)
-        };
-        if !self.has_joined && !self.needs_copy {
-            if is_due(self.sent_at, timing.send_again_after) {
-                self.sent_at = Some(now);
-                let message = Message::Join { epoch, starts: log.starts().to_vec() };
-                effects.push(Effect::Send { to, message });
-            }
-            return;
-        }
-        if self.acked < log.last() {
-            self.stuck_since.get_or_insert(now);
-        } else {
-            self.stuck_since = None;
-        }
-        if self.needs_copy || log.tail(self.sent, 1).is_none() {
-            self.needs_copy = true;
-            if is_due(self.sent_at, timing.send_copy_again_after) {
-                self.sent_at = Some(now);
-                effects.push(Effect::SendCopy { to });
-            }
-            return;
-        }
-        if self.sent > self.acked {
-            let since = *self.waits_since.get_or_insert(now);
-            if is_due(Some(since), timing.send_again_after) {
-                // Lost on the way, or the answer was.
-                (self.sent, self.waits_since) = (self.acked, None);
-            }
-        }
-        let Some(entries) = log.tail(self.sent, ENTRIES_MAX) else { return };
-        let is_asked = self.asked >= round;
-        if entries.is_empty() && is_asked && !is_due(self.sent_at, timing.heartbeat) {
-            return;
-        }
-        let after = self.sent;
-        self.sent = entries.last().map_or(self.sent, |entry| entry.position);
-        (self.sent_at, self.asked) = (Some(now), round);
-        let message = Message::Append { epoch, after, entries, committed, persisted, round };
-        effects.push(Effect::Send { to, message });
     }
 }

@@ -1,15 +1,20 @@
-//! What a primary has committed and the store does not have yet.
+//! What a copy has committed and the store that it drains into does not have yet.
+//!
+//! A queue is of one epoch. What came before counts as its beginning: it is noted when the queue
+//! begins, as of before the epoch's first record, so that the watermark has passed it when it
+//! passes that.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::object::{Key, State};
-use super::store::{Batch, Stored};
+use super::object::State;
+use super::row::RowKey;
+use super::store::{Batch, Put, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
-use crate::engine::id::{EntityId, Epoch, PartitionId, Position, Version};
+use crate::engine::id::{Epoch, PartitionId, Position, Seq, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::primary::Change;
-use crate::engine::write_behind::{BatchId, Config, Effect, Event, Failure, WriteBehind};
+use crate::engine::write_behind::{BatchId, Config, Effect, Event, Failure, Outcome, WriteBehind};
 
 const CONFIG: Config = Config {
     batch_records_max: 3,
@@ -24,49 +29,79 @@ const CONFIG: Config = Config {
 /// A store that has not answered by then is asked again.
 const PATIENCE: Duration = Duration::from_millis(400);
 
-/// The backlog of one reign.
 pub(super) struct Backlog {
-    epoch: Epoch,
+    partition: PartitionId,
+    pub(super) epoch: Epoch,
     queue: WriteBehind,
-    noted: VecDeque<(Position, Key)>,
+    noted: VecDeque<(Position, RowKey)>,
+    /// Changes of before the epoch that were noted.
+    before: u32,
+    /// Rows that take the place of what is stored, whatever that is.
+    forced: BTreeSet<RowKey>,
     writing: Option<(BatchId, Instant)>,
-    /// What was inherited, and not stored, has come once more up to here: before that is
-    /// committed, nothing is known to be stored.
-    complete_at: Position,
+    /// Everything up to here is stored, as the store is told.
+    watermark: Position,
+    /// Whether all waits for nothing.
+    is_hurried: bool,
 }
 
+/// What comes of a step: what is to be written, and up to where all is stored, if that has grown.
+type Drained = (Option<Batch>, Option<Position>);
+
 impl Backlog {
-    pub(super) fn new(epoch: Epoch, complete_at: Position) -> Backlog {
-        let queue = WriteBehind::new(CONFIG, epoch.0);
-        Backlog { epoch, queue, noted: VecDeque::new(), writing: None, complete_at }
+    /// The backlog of an epoch, with all that was stored before.
+    pub(super) fn new(
+        partition: PartitionId,
+        epoch: Epoch,
+        watermark: Position,
+        is_hurried: bool,
+    ) -> Backlog {
+        Backlog {
+            partition,
+            epoch,
+            queue: WriteBehind::new(CONFIG, epoch.0),
+            noted: VecDeque::new(),
+            before: 0,
+            forced: BTreeSet::new(),
+            writing: None,
+            watermark,
+            is_hurried,
+        }
     }
 
-    /// An entity has changed there, and that is committed.
-    pub(super) fn note(&mut self, at: Position, key: Key) {
+    /// A row has changed there, and that is committed.
+    pub(super) fn note(&mut self, at: Position, key: RowKey) {
         self.noted.push_back((at, key));
     }
 
-    /// What is to be written now, and up to where all is stored, if that has grown.
-    pub(super) fn drain(
-        &mut self,
-        now: Instant,
-        partition: PartitionId,
-        committed: Position,
-        folded: &State,
-    ) -> (Option<Batch>, Option<Position>) {
+    /// What is stored of a row is of another past: this comes in its place.
+    pub(super) fn force(&mut self, key: RowKey) {
+        self.forced.insert(key);
+        self.note(Position::default(), key);
+    }
+
+    /// The rows that are still to take the place of what is stored.
+    pub(super) fn forced(&self) -> &BTreeSet<RowKey> {
+        &self.forced
+    }
+
+    /// Lets go what is due. All up to `committed` was noted.
+    pub(super) fn drain(&mut self, now: Instant, committed: Position, state: &State) -> Drained {
         let mut effects = Vec::new();
-        let mut is_new = false;
         for (position, key) in std::mem::take(&mut self.noted) {
-            is_new = true;
-            let change = Change {
-                entity: EntityId { kind: 0, slot: u32::from(key) },
-                version: Version { position, index: 0 },
-                bytes: 10,
-                delay: Duration::from_millis(20 * u64::from(key)),
+            let version = if position.epoch == self.epoch {
+                Version { position, index: 0 }
+            } else {
+                self.before += 1;
+                let position = Position { epoch: self.epoch, seq: Seq(0) };
+                Version { position, index: self.before }
             };
+            let delay = 20 * u64::from(key.id().slot % 16) * u64::from(!self.is_hurried);
+            let delay = Duration::from_millis(delay);
+            let change = Change { entity: key.id(), version, bytes: 10, delay };
             self.queue.step(now, Event::Changed(change), &mut effects);
         }
-        if is_new && committed.epoch == self.epoch && committed >= self.complete_at {
+        if committed.epoch == self.epoch {
             self.queue.step(now, Event::Passed { seq: committed.seq }, &mut effects);
         }
         if let Some((batch, since)) = self.writing
@@ -78,26 +113,27 @@ impl Backlog {
         if self.queue.next_deadline().is_some_and(|at| at <= now) {
             self.queue.step(now, Event::Tick, &mut effects);
         }
-        self.perform(now, partition, folded, effects)
+        self.perform(now, state, effects)
     }
 
     /// The store has answered.
-    pub(super) fn stored(
-        &mut self,
-        now: Instant,
-        stored: Stored,
-        folded: &State,
-    ) -> (Option<Batch>, Option<Position>) {
-        let Stored { partition, epoch, id, result } = stored;
+    pub(super) fn stored(&mut self, now: Instant, stored: Stored, state: &State) -> Drained {
+        let Stored { epoch, id, result, .. } = stored;
         let mut effects = Vec::new();
         if epoch == self.epoch && self.writing.is_some_and(|(batch, _)| batch == id) {
             let event = match result {
-                Ok(outcomes) => Event::Answered { batch: id, outcomes },
+                Ok(outcomes) => {
+                    // Nobody else writes, and nobody before may write any more.
+                    let is_older = |it: &Outcome| matches!(it, Outcome::Superseded { .. });
+                    let older = outcomes.iter().find(|it| is_older(it));
+                    assert!(older.is_none(), "{} is not the newest: {older:?}", self.partition);
+                    Event::Answered { batch: id, outcomes }
+                }
                 Err(failure) => Event::Failed { batch: id, failure },
             };
             self.step(now, event, &mut effects);
         }
-        self.perform(now, partition, folded, effects)
+        self.perform(now, state, effects)
     }
 
     fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
@@ -105,36 +141,39 @@ impl Backlog {
         self.queue.step(now, event, effects);
     }
 
-    fn perform(
-        &mut self,
-        now: Instant,
-        partition: PartitionId,
-        folded: &State,
-        effects: Vec<Effect>,
-    ) -> (Option<Batch>, Option<Position>) {
+    fn perform(&mut self, now: Instant, state: &State, effects: Vec<Effect>) -> Drained {
         let (mut write, mut persisted) = (None, None);
         for effect in effects {
             match effect {
                 Effect::Write { batch, entries } => {
                     self.writing = Some((batch, now));
-                    let keys = entries.iter().map(|entry| entry.entity.slot as Key);
-                    let row = |key| folded.entities.get(&key).map(|entity| (key, entity.clone()));
-                    let rows = keys.filter_map(row).collect();
-                    write = Some(Batch { partition, epoch: self.epoch, id: batch, rows });
+                    let keys = entries.iter().map(|entry| RowKey::of(entry.entity));
+                    let rows = keys.map(|key| (key, state.row(key), self.put_of(key))).collect();
+                    let (partition, epoch, watermark) =
+                        (self.partition, self.epoch, self.watermark);
+                    write = Some(Batch { partition, epoch, id: batch, rows, watermark });
                 }
-                Effect::Persisted { seq } => {
+                Effect::Persisted { seq } if seq > Seq(0) => {
                     persisted = Some(Position { epoch: self.epoch, seq });
                 }
+                Effect::Stored { entity, .. } => {
+                    self.forced.remove(&RowKey::of(entity));
+                }
                 Effect::Violated(violation) => panic!("{violation}"),
-                Effect::Stored { .. }
-                | Effect::Parked { .. }
+                Effect::Parked { .. }
+                | Effect::Persisted { .. }
                 | Effect::Retrying { .. }
                 | Effect::Fenced { .. } => (),
             }
         }
         if is_broken(Breakage::WatermarkTooHigh) {
-            persisted = folded.entities.values().map(|entity| entity.changed_at).max();
+            persisted = state.keys().filter_map(|key| state.version(key)).max();
         }
+        self.watermark = self.watermark.max(persisted.unwrap_or_default());
         (write, persisted)
+    }
+
+    fn put_of(&self, key: RowKey) -> Put {
+        if self.forced.contains(&key) { Put::Anyway } else { Put::IfNewer }
     }
 }

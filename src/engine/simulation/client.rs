@@ -57,7 +57,7 @@ impl Simulation {
                 let is_known = state.openings.insert(asked.partition, position);
                 if is_known.is_none() {
                     self.try_ask(client, asked);
-                } else if is_known != Some(position) {
+                } else if is_known != Some(position) && !self.plan.may_lose {
                     self.failure =
                         Some(format!("{client}'s session is opened twice: {position:?}"));
                 }
@@ -65,6 +65,11 @@ impl Simulation {
             Reply::Refused | Reply::Unknown => {
                 let wait = self.random.millis(5, 60);
                 self.ask_again_after(client, wait);
+            }
+            Reply::NotOpen | Reply::Expired if self.plan.may_lose => {
+                state.openings.remove(&asked.partition);
+                self.told(client, asked, Told::Unknown);
+                self.ask_next(client);
             }
             Reply::NotOpen | Reply::Expired => {
                 self.failure = Some(format!("{client} hears {reply:?} of number {number}"));

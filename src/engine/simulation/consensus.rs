@@ -4,14 +4,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::faults::Network;
+use super::network::Network;
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::plan::Plan;
 use super::{Happening, Simulation};
 use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Members, PartitionTable, RowChange, TableVersion};
+use crate::engine::table::{Command, Members, PartitionTable, Refusal, RowChange, TableVersion};
 
 pub(super) struct Consensus {
     /// What is committed.
@@ -84,6 +84,7 @@ impl Simulation {
             let promotes = matches!(command, Command::Row { change: RowChange::Promote(_), .. });
             is_taken && promotes
         };
+        self.crash_at_shrinks(commands, &applied.refused);
         let promotions = commands.iter().enumerate().filter(|it| is_promotion(*it)).count();
         self.consensus.promotions += promotions as u64;
         for partition in &applied.rows {
@@ -91,6 +92,19 @@ impl Simulation {
         }
         if self.consensus.table.version() > before {
             self.publish(before);
+        }
+    }
+
+    /// A primary has removed a copy, which that may not know: nor may the primary ever.
+    fn crash_at_shrinks(&mut self, commands: &[Command], refused: &[(usize, Refusal)]) {
+        for (at, command) in commands.iter().enumerate() {
+            if let Command::Row { change: RowChange::Shrink { by, .. }, .. } = command
+                && refused.iter().all(|(refused, _)| *refused != at)
+                && self.random.percent(self.plan.crash_at_shrink_percent)
+            {
+                let wait = self.random.millis(0, 40);
+                self.after(wait, Happening::Crash(by.directory.0 as usize));
+            }
         }
     }
 

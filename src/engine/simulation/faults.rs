@@ -1,27 +1,17 @@
-//! What goes wrong: the network, and processes that stop.
+//! What goes wrong: with the network, stores, and processes that stop.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
-use super::plan::Plan;
-use super::random::Random;
 use super::{Happening, Simulation};
-use crate::engine::id::PartitionId;
+use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Member, Members, RowChange};
+use crate::engine::replica::Scope;
+use crate::engine::table::{Command, Member, Members, RowChange, Status};
 
-pub(super) struct Network {
-    delay_max: Duration,
-    loss_percent: u64,
-    twice_percent: u64,
-    news_loss_percent: u64,
-    /// Ways that are cut, in one direction.
-    pub(super) cuts: BTreeSet<(usize, usize)>,
-    /// Ways on which everything takes longer.
-    clogged: BTreeMap<(usize, usize), Duration>,
-}
+/// The most that a write into a node's own store takes, while that is well.
+pub(super) const DISK_TAKES: Duration = Duration::from_millis(10);
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Fault {
@@ -47,70 +37,15 @@ pub(super) enum Fault {
     /// An operator wants another primary.
     Move,
     StoreDown,
+    /// A node's own store takes nothing, or is slow.
+    DiskFails,
+    DiskSlow,
+    /// So is the shared one.
+    StoreSlow,
+    /// All processes end at once, and one may be given up.
+    Disaster,
     /// An operator says that a node which has crashed will not come back (as it was).
     Declare,
-}
-
-impl Network {
-    pub(super) fn new(plan: &Plan) -> Network {
-        Network {
-            delay_max: plan.delay_max,
-            loss_percent: plan.loss_percent,
-            twice_percent: plan.twice_percent,
-            news_loss_percent: plan.news_loss_percent,
-            cuts: BTreeSet::new(),
-            clogged: BTreeMap::new(),
-        }
-    }
-
-    /// When a parcel arrives: once, twice, or never.
-    pub(super) fn carry(
-        &self,
-        from: Endpoint,
-        to: Endpoint,
-        parcel: &Parcel,
-        random: &mut Random,
-    ) -> Vec<Duration> {
-        let mut arrivals = Vec::new();
-        let way = match (from, to) {
-            (Endpoint::Node(from), Endpoint::Node(to)) => Some((from, to)),
-            _ => None,
-        };
-        let is_cut = way.is_some_and(|way| self.cuts.contains(&way));
-        let is_news = matches!(parcel, Parcel::Delta(_)) && random.percent(self.news_loss_percent);
-        if is_cut || is_news || random.percent(self.loss_percent) {
-            return arrivals;
-        }
-        let more = way.and_then(|way| self.clogged.get(&way)).copied().unwrap_or_default();
-        let wait = |random: &mut Random| {
-            let most = (self.delay_max + more).as_micros() as u64;
-            Duration::from_micros(random.between(100, most.max(101)))
-        };
-        arrivals.push(wait(random));
-        let twice = match parcel {
-            Parcel::Ask { .. } => self.twice_percent * 3, // nothing but its number tells it
-            _ => self.twice_percent,
-        };
-        if random.percent(twice) {
-            // Sometimes so late that nobody thinks of it any more.
-            let late = if random.percent(30) { random.millis(300, 3000) } else { wait(random) * 4 };
-            arrivals.push(late);
-        }
-        arrivals
-    }
-
-    pub(super) fn is_open_both_ways(&self, one: usize, other: usize) -> bool {
-        !self.cuts.contains(&(one, other)) && !self.cuts.contains(&(other, one))
-    }
-
-    pub(super) fn cut(&mut self, one: usize, other: usize) {
-        self.cuts.extend([(one, other), (other, one)]);
-    }
-
-    pub(super) fn heal(&mut self) {
-        self.cuts.clear();
-        self.clogged.clear();
-    }
 }
 
 impl Simulation {
@@ -129,21 +64,24 @@ impl Simulation {
 
     fn draw_fault(&mut self) -> Option<Fault> {
         use Fault::{
-            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Drain, HealNetwork, Isolate, Move, Mute,
-            Pause, Restart, Ring, Split, Starve, StoreDown,
+            Clog, Crash, CutOne, CutOneWay, Deaf, Declare, Disaster, DiskFails, DiskSlow, Drain,
+            HealNetwork, Isolate, Move, Mute, Pause, Restart, Ring, Split, Starve, StoreDown,
+            StoreSlow,
         };
         let plan = &self.plan;
-        let kinds: [(u64, &[Fault]); 5] = [
+        let kinds: [(u64, &[Fault]); 7] = [
             (plan.crash_percent, &[Crash, Restart, Restart]),
             (plan.operator_percent, &[Drain, Declare, Move, Move, Move, StoreDown]),
             (plan.pause_percent, &[Pause, Pause, Starve]),
+            (plan.disk_percent, &[DiskFails, DiskSlow, StoreSlow]),
+            (plan.disaster_percent, &[Disaster]),
             (plan.isolate_percent, &[Isolate, Isolate, HealNetwork]),
             (
                 plan.cut_percent,
                 &[CutOne, CutOneWay, Deaf, Mute, Split, Ring, Clog, HealNetwork, HealNetwork],
             ),
         ];
-        let from = self.random.between(0, 4) as usize;
+        let from = self.random.between(0, 6) as usize;
         for at in 0..kinds.len() {
             let (percent, faults) = kinds[(from + at) % kinds.len()];
             if self.random.percent(percent) {
@@ -167,18 +105,10 @@ impl Simulation {
         let other = (node + self.random.between(1, all as u64 - 1) as usize) % all;
         let name = match fault {
             Fault::Crash | Fault::Restart => {
-                if !self.may_crash(node) {
+                let is_quick = matches!(fault, Fault::Restart);
+                if !self.crash_for_a_while(node, is_quick) {
                     return;
                 }
-                let is_quick = matches!(fault, Fault::Restart);
-                // With its host, or without.
-                match is_quick || self.random.percent(50) {
-                    true => self.nodes[node].exit(),
-                    false => self.nodes[node].crash(),
-                }
-                let wait = if is_quick { (5, 80) } else { (300, 4000) };
-                let wait = self.random.millis(wait.0, wait.1);
-                self.after(wait, Happening::Restart(node));
                 if is_quick { "restart" } else { "crash" }
             }
             Fault::Pause => {
@@ -267,14 +197,47 @@ impl Simulation {
                 self.after(wait, Happening::StoreUp);
                 "store down"
             }
+            Fault::DiskFails => {
+                self.nodes[node].disk.is_down = true;
+                let wait = self.random.millis(50, 4000);
+                self.after(wait, Happening::DiskUp(node));
+                "disk fails"
+            }
+            Fault::DiskSlow => {
+                let most = self.random.millis(20, 600);
+                self.nodes[node].disk_takes = most;
+                let wait = self.random.millis(50, 4000);
+                self.after(wait, Happening::DiskUp(node));
+                "disk slow"
+            }
+            Fault::StoreSlow => {
+                self.network.store_takes = self.random.millis(50, 3000);
+                let wait = self.random.millis(500, 4000);
+                self.after(wait, Happening::StoreUp);
+                "store slow"
+            }
+            Fault::Disaster => {
+                if !(self.plan.writes_through || self.plan.may_lose) {
+                    return;
+                }
+                let is_quick = self.random.percent(50);
+                for node in (0..all).filter(|other| *other != node) {
+                    self.crash_for_a_while(node, is_quick);
+                }
+                if is_quick {
+                    self.crash_for_a_while(node, is_quick);
+                } else {
+                    self.crash_and_give_up(node);
+                }
+                "disaster"
+            }
             Fault::Declare => {
-                let crashed: Vec<usize> =
-                    (0..all).filter(|at| self.nodes[*at].is_crashed()).collect();
+                let crashed: Vec<usize> = (0..all).filter(|at| self.may_be_declared(*at)).collect();
                 if crashed.is_empty() {
                     return;
                 }
-                let member = self.nodes[self.random.pick(&crashed)].member();
-                self.proposed_by_operator(Command::DeclareDead(member));
+                let node = self.random.pick(&crashed);
+                self.give_up(node);
                 "declare dead"
             }
             Fault::HealNetwork => {
@@ -339,11 +302,102 @@ impl Simulation {
         if self.nodes[node].is_crashed() {
             return false;
         }
+        if self.plan.writes_through || self.plan.may_lose {
+            return true; // whatever was answered is stored; or anything goes
+        }
         let lives = |member: Member| {
             let at = member.directory.0 as usize;
             at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
         };
         self.consensus.acknowledged_by.values().all(|(_, holders)| holders.iter().any(lives))
+    }
+
+    /// An operator says that a node will not come back (as it was), before it does.
+    fn crash_and_give_up(&mut self, node: usize) {
+        if self.nodes[node].is_crashed() {
+            return;
+        }
+        self.crash(node);
+        let wait = self.random.millis(1000, 5000);
+        self.after(wait, Happening::Restart(node));
+        if self.random.percent(50) {
+            self.after(wait.mul_f64(0.8), Happening::GiveUp(node));
+        }
+    }
+
+    pub(super) fn give_up(&mut self, node: usize) {
+        if self.may_be_declared(node) {
+            let member = self.nodes[node].member();
+            self.proposed_by_operator(Command::DeclareDead(member));
+        }
+    }
+
+    /// With stores of their own, an operator gives up a node that has crashed only if another has
+    /// stored everything, too.
+    fn may_be_declared(&self, node: usize) -> bool {
+        let may_report = |member: Member| {
+            let known = self.consensus.table.nodes().get(&member.directory);
+            let is_dead = known.is_none_or(|known| known.status == Status::Dead);
+            member.directory.0 as usize != node && !is_dead
+        };
+        let is_spare = |(_, holders): &(Epoch, Members)| holders.iter().any(may_report);
+        let is_lost = self.plan.replica.scope == Scope::Replica && self.plan.writes_through;
+        let mut acknowledged_by = self.consensus.acknowledged_by.values();
+        self.nodes[node].is_crashed() && (!is_lost || acknowledged_by.all(is_spare))
+    }
+
+    /// Returns whether it may be.
+    pub(super) fn crash_for_a_while(&mut self, node: usize, is_quick: bool) -> bool {
+        let may_crash = !self.has_healed && self.may_crash(node);
+        if may_crash {
+            self.crash(node);
+            // Without its host, or with it.
+            if is_quick || self.random.percent(50) {
+                self.nodes[node].refuse();
+            }
+            let wait = if is_quick { (5, 80) } else { (300, 4000) };
+            let wait = self.random.millis(wait.0, wait.1);
+            self.after(wait, Happening::Restart(node));
+        }
+        may_crash
+    }
+
+    /// The process is gone. What it was writing is in its store in part.
+    pub(super) fn crash(&mut self, node: usize) {
+        self.nodes[node].crash();
+        let disk = Endpoint::Disk(node);
+        let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| match happening {
+            Happening::Deliver { from, to, .. } => *from == disk || *to == disk,
+            _ => false,
+        };
+        let lost: Vec<_> = self.queue.extract_if(.., is_of_disk).collect();
+        for (_, happening) in lost {
+            if let Happening::Deliver { parcel, .. } = happening
+                && let Parcel::Write(batch) = *parcel
+                && !self.nodes[node].disk.is_down
+            {
+                self.nodes[node].disk.tear(batch, &mut self.random);
+            }
+        }
+    }
+
+    pub(super) fn store_up(&mut self) {
+        self.store.is_down = false;
+        self.network.store_takes = Duration::ZERO;
+    }
+
+    pub(super) fn disk_up(&mut self, node: usize) {
+        self.nodes[node].disk.is_down = false;
+        self.nodes[node].disk_takes = DISK_TAKES;
+    }
+
+    /// When a node's own store has done with what it is told now: one thing after another.
+    pub(super) fn disk_done_after(&mut self, node: usize) -> Duration {
+        let node = &mut self.nodes[node];
+        let takes = self.random.between(100, node.disk_takes.as_micros() as u64);
+        let from = node.disk_busy_until.max(self.now);
+        node.disk_busy_until = from + Duration::from_micros(takes);
+        node.disk_busy_until.saturating_since(self.now)
     }
 
     pub(super) fn resume(&mut self, node: usize) {
@@ -388,12 +442,13 @@ impl Simulation {
             let member = self.nodes[node].member();
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
-        self.store.is_down = false;
+        self.store_up();
         self.network.heal();
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);
         self.network.twice_percent = 0;
         for node in 0..self.nodes.len() {
             self.feed(node);
+            self.disk_up(node);
             self.resume(node);
             self.restart(node);
         }

@@ -1,6 +1,6 @@
 //! Money that goes from account to account, by messages between partitions.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::object::{Deposit, State};
@@ -37,18 +37,20 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// Of a reign that has committed what it inherited: so nothing of that can be taken back.
-    pub(super) fn new(epoch: Epoch, state: &State, committed: Position) -> Post {
+    /// Of a reign that has committed what it inherited: so nothing of that can be taken back. What
+    /// was sent up to `may_leave` may leave.
+    pub(super) fn new(epoch: Epoch, state: &State, may_leave: Position) -> Post {
         let (outbox, inbox) = (Outbox::new(CONFIG, epoch), Inbox::new(epoch));
         let mut post = Post { epoch, outbox, inbox, unreleased: VecDeque::new() };
-        for (number, deposit) in &state.sent {
-            if number.position <= committed {
-                post.outbox.restore(*number, deposit.to, 1, deposit.clone(), false);
+        // In their order, whichever entities have sent them.
+        for (number, deposit) in state.sent().collect::<BTreeMap<_, _>>() {
+            if number.position <= may_leave {
+                post.outbox.restore(number, deposit.to, 1, deposit.clone(), false);
             } else {
-                post.send(*number, deposit.clone());
+                post.send(number, deposit.clone());
             }
         }
-        for (from, number) in &state.applied {
+        for (from, (_, number)) in &state.inboxes {
             post.inbox.restore(*from, *number);
         }
         post
@@ -85,17 +87,19 @@ impl Post {
         effects.into_iter().filter_map(forgotten).collect()
     }
 
-    /// Lets go what is committed, and says what is to be sent. All up to `last` was applied.
+    /// Lets go what may leave, and says what is to be sent. All up to `last` was applied, and up to
+    /// `durable` can never be lost.
     pub(super) fn exchange(
         &mut self,
         now: Instant,
-        committed: Position,
+        may_leave: Position,
+        durable: Position,
         last: Position,
     ) -> Vec<(PartitionId, Letter)> {
-        let may_leave = |number: &mut Number| {
-            number.position <= committed || is_broken(Breakage::MessagesLeaveEarly)
+        let is_ready = |number: &mut Number| {
+            number.position <= may_leave || is_broken(Breakage::MessagesLeaveEarly)
         };
-        while let Some(number) = self.unreleased.pop_front_if(may_leave) {
+        while let Some(number) = self.unreleased.pop_front_if(is_ready) {
             self.outbox.release(number);
         }
         let seq = |position: Position| match position.epoch == self.epoch {
@@ -103,7 +107,7 @@ impl Post {
             false => Seq(0), // inherited
         };
         self.inbox.mark(seq(last));
-        self.inbox.persisted(seq(committed));
+        self.inbox.persisted(seq(durable));
         let mut effects = Vec::new();
         self.outbox.step(now, &mut effects);
         let frame = |effect| match effect {

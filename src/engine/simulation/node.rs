@@ -4,25 +4,27 @@
 //! engines, perform what they want.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 use super::clock::Clock;
+use super::faults::DISK_TAKES;
 use super::mail::Letter;
 use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
 use super::starvation::Hunger;
+use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
 use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
-use crate::engine::replica::{Copy, Effect, Message, Standing};
+use crate::engine::replica::{Copy, Effect, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
-    Status,
 };
 
 /// What a node sends.
@@ -61,6 +63,11 @@ pub(super) struct Node {
     pub(super) wall_clock: Timestamp,
     pub(super) table: PartitionTable,
     pub(super) parts: Vec<Part>,
+    /// What is left of it when the process is gone.
+    pub(super) disk: Store,
+    /// The most that a write into it takes, and until when it is busy.
+    pub(super) disk_takes: Duration,
+    pub(super) disk_busy_until: Instant,
     pub(super) hearing: Hearing,
     pub(super) words: Words,
     pub(super) taken: Taken,
@@ -75,10 +82,11 @@ pub(super) struct Node {
 }
 
 impl Node {
-    pub(super) fn new(index: usize, generation: u64, plan: &Plan) -> Node {
+    pub(super) fn new(index: usize, generation: u64, plan: &Plan, disk: Store) -> Node {
         let member =
             Member { directory: DirectoryId(index as u128), generation: Generation(generation) };
-        let part = || Part::new(Copy::new(member, plan.timing, plan.kept_max));
+        let part =
+            |at| Part::of_store(PartitionId(at), member, plan.replica, plan.writes_through, &disk);
         Node {
             index,
             generation,
@@ -88,7 +96,10 @@ impl Node {
             clock: Clock::of(plan, index, generation),
             wall_clock: Timestamp::default(),
             table: PartitionTable::new(plan.partitions, plan.copies),
-            parts: (0..plan.partitions).map(|_| part()).collect(),
+            parts: (0..plan.partitions).map(part).collect(),
+            disk,
+            disk_takes: DISK_TAKES,
+            disk_busy_until: Instant::default(),
             hearing: Hearing::new(member, plan.patience),
             words: Words::default(),
             taken: Taken::default(),
@@ -148,9 +159,8 @@ impl Node {
         self.inbox.clear();
     }
 
-    /// Crashes, and its host says so.
-    pub(super) fn exit(&mut self) {
-        self.crash();
+    /// It has crashed, and its host says so.
+    pub(super) fn refuse(&mut self) {
         self.process = Process::Gone;
     }
 
@@ -161,18 +171,19 @@ impl Node {
             true => kept,
             false => Generation::next(kept, self.wall_clock),
         };
-        self.begin(generation.0);
+        let disk = std::mem::take(&mut self.disk);
+        self.begin(generation.0, disk);
     }
 
     /// A process of an earlier life of the directory, as after its data was restored.
     #[cfg(test)]
     pub(super) fn restore(&mut self, generation: u64) {
-        self.begin(generation);
+        self.begin(generation, Store::default());
     }
 
-    fn begin(&mut self, generation: u64) {
+    fn begin(&mut self, generation: u64, disk: Store) {
         let (life, wall_clock) = (self.life + 1, self.wall_clock);
-        *self = Node::new(self.index, generation, &self.plan);
+        *self = Node::new(self.index, generation, &self.plan, disk);
         (self.life, self.wall_clock) = (life, wall_clock);
         self.clock = Clock::of(&self.plan, self.index, life);
     }
@@ -277,7 +288,11 @@ impl Node {
             Parcel::Stored(stored) => {
                 let part = &mut self.parts[usize::from(stored.partition.0)];
                 let batch = part.stored(now, stored);
-                out.parcels.extend(batch.map(|batch| (Endpoint::Store, Parcel::Write(batch))));
+                self.write(batch, out);
+            }
+            Parcel::Scanned { partition, epoch, found } => {
+                self.parts[usize::from(partition.0)].scanned(epoch, found);
+                self.go_on(now, partition, out);
             }
             Parcel::Letter { from, to, letter } => {
                 let part = &mut self.parts[usize::from(to.0)];
@@ -289,7 +304,8 @@ impl Node {
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
-            Parcel::Propose(_) | Parcel::Reply { .. } | Parcel::Write(_) => (),
+            // These are for others.
+            Parcel::Propose(_) | Parcel::Reply { .. } | Parcel::Write(_) | Parcel::Scan { .. } => {}
         }
     }
 
@@ -331,23 +347,25 @@ impl Node {
     /// Does what is due at a partition.
     pub(super) fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
         let mut effects = Vec::new();
-        let table = &self.table;
-        let standing = |member: Member| match table.status(member) {
-            Some(Status::Up) => Standing::Up,
-            _ if table.is_dead(member) => Standing::Dead,
-            _ => Standing::Down,
-        };
-        self.parts[usize::from(partition.0)].copy.drive(&standing, now, &mut effects);
+        self.parts[usize::from(partition.0)].copy.drive(&self.table, now, &mut effects);
         self.perform(partition, effects, out);
         self.release(now, partition, out);
         let part = &mut self.parts[usize::from(partition.0)];
-        let Some(epoch) = part.copy.serves() else { return };
-        let letters = part.exchange(now, epoch);
-        let batch = part.drain(now, partition);
-        out.parcels.extend(batch.map(|batch| (Endpoint::Store, Parcel::Write(batch))));
-        for (to, letter) in letters {
+        let letters = part.copy.serves().map(|epoch| part.exchange(now, epoch));
+        let batch = part.drain(now);
+        self.write(batch, out);
+        for (to, letter) in letters.into_iter().flatten() {
             self.post(partition, to, letter, out);
         }
+    }
+
+    /// To the store that copies drain into.
+    fn write(&self, batch: Option<Batch>, out: &mut Out) {
+        let store = match self.plan.replica.scope {
+            Scope::Shared => Endpoint::Store,
+            Scope::Replica => Endpoint::Disk(self.index),
+        };
+        out.parcels.extend(batch.map(|batch| (store, Parcel::Write(batch))));
     }
 
     /// Sends a letter to whoever is the primary of a partition, as far as is known here.
@@ -383,7 +401,17 @@ impl Node {
                 Effect::Fold(entries) => {
                     part.fold(entries);
                 }
-                Effect::Install(state) => part.folded = state,
+                Effect::Install(state) => part.install(state, &self.disk),
+                Effect::Recall { to, epoch } => {
+                    let message = part.recalled(epoch, &self.disk);
+                    let node = Endpoint::Node(to.directory.0 as usize);
+                    out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
+                }
+                Effect::Scan { epoch } => {
+                    out.parcels.push((Endpoint::Store, Parcel::Scan { partition, epoch }));
+                }
+                Effect::Found { from, memory, store } => part.found(from, memory, store),
+                Effect::Recovered(recovered) => part.recover(&recovered, &self.disk),
                 Effect::Committed(_) => (),
                 Effect::Over => {
                     for held in part.end() {

@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::row::RowKey;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{Answers, Session};
 use crate::engine::history::Model;
@@ -85,17 +86,21 @@ pub(super) struct Entity {
     /// Of the record that it came with last, changed or not.
     pub changed_at: Position,
     pub answers: Answers,
+    /// Messages of its own that their receivers may not have yet.
+    pub sent: BTreeMap<Number, Deposit>,
+    /// The last message from each partition that was applied here, until the partition's own
+    /// number has passed it.
+    pub applied: BTreeMap<PartitionId, Number>,
 }
 
 /// A whole copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
     pub entities: BTreeMap<Key, Entity>,
-    pub sessions: BTreeMap<SessionId, Session>,
-    /// Messages that their receivers may not have yet.
-    pub sent: BTreeMap<Number, Deposit>,
-    /// Of each partition, the last message that was applied.
-    pub applied: BTreeMap<PartitionId, Number>,
+    /// With the record in which they last changed.
+    pub sessions: BTreeMap<SessionId, (Position, Session)>,
+    /// Of each partition, up to which message all is applied and stored; likewise.
+    pub inboxes: BTreeMap<PartitionId, (Position, Number)>,
 }
 
 /// What one ask has changed.
@@ -103,9 +108,7 @@ pub(super) struct State {
 pub(super) struct Record {
     pub entity: Option<(Key, Entity)>,
     pub session: Option<(SessionId, Session)>,
-    pub sent: Option<(Number, Deposit)>,
-    pub forgotten: Vec<Number>,
-    pub applied: Option<(PartitionId, Number)>,
+    pub inbox: Option<(PartitionId, Number)>,
 }
 
 pub(super) fn kind_of(key: Key) -> Kind {
@@ -183,7 +186,8 @@ impl Entity {
     pub(super) fn new(key: Key) -> Entity {
         let (object, answers) = (Object::new(key), Answers::new());
         let never = Position::default();
-        Entity { object, written_at: never, changed_at: never, answers }
+        let (sent, applied) = (BTreeMap::new(), BTreeMap::new());
+        Entity { object, written_at: never, changed_at: never, answers, sent, applied }
     }
 }
 
@@ -194,23 +198,48 @@ impl State {
             Object::Account(balance) => balance as i64 - BALANCE as i64,
             _ => 0,
         };
-        let on_its_way = self.sent.values().map(|deposit| deposit.amount as i64);
+        let on_its_way = self.sent().map(|(_, deposit)| deposit.amount as i64);
         self.entities.values().map(gained).chain(on_its_way).sum()
     }
 
-    /// Makes the changes of a record.
-    pub(super) fn write(&mut self, record: Record) {
-        self.entities.extend(record.entity);
-        self.sessions.extend(record.session);
-        self.sent.extend(record.sent);
-        self.applied.extend(record.applied);
-        for number in record.forgotten {
-            self.sent.remove(&number);
+    /// Messages that their receivers may not have yet.
+    pub(super) fn sent(&self) -> impl Iterator<Item = (Number, &Deposit)> {
+        let sent = self.entities.values().flat_map(|entity| &entity.sent);
+        sent.map(|(number, deposit)| (*number, deposit))
+    }
+
+    /// Makes the changes of a record. What is newer already stays: a copy that was read from a
+    /// store hears once more of what has led to it.
+    pub(super) fn write(&mut self, position: Position, record: &Record) {
+        for key in record.keys() {
+            let is_newer = self.version(key).is_none_or(|known| known < position);
+            match key {
+                _ if !is_newer => (),
+                RowKey::Entity(key) => {
+                    self.entities.extend(record.entity.clone().filter(|it| it.0 == key))
+                }
+                RowKey::Session(_) => {
+                    self.sessions
+                        .extend(record.session.map(|(id, session)| (id, (position, session))));
+                }
+                RowKey::Inbox(_) => {
+                    self.inboxes
+                        .extend(record.inbox.map(|(from, number)| (from, (position, number))));
+                }
+            }
         }
     }
 }
 
 impl Record {
+    /// The rows that it changes.
+    pub(super) fn keys(&self) -> Vec<RowKey> {
+        let entity = self.entity.iter().map(|(key, _)| RowKey::Entity(*key));
+        let session = self.session.iter().map(|(id, _)| RowKey::Session(*id));
+        let inbox = self.inbox.iter().map(|(from, _)| RowKey::Inbox(*from));
+        entity.chain(session).chain(inbox).collect()
+    }
+
     /// As the other copies get it.
     pub(super) fn replicated(mut self) -> Record {
         if is_broken(Breakage::AnswersNotReplicated)
@@ -218,8 +247,10 @@ impl Record {
         {
             entity.answers = Answers::new();
         }
-        if is_broken(Breakage::AppliedNotReplicated) {
-            self.applied = None;
+        if is_broken(Breakage::AppliedNotReplicated)
+            && let Some((_, entity)) = &mut self.entity
+        {
+            entity.applied.clear();
         }
         if is_broken(Breakage::SessionsNotReplicated) {
             self.session = None;

@@ -3,9 +3,9 @@
 use super::mail::Letter;
 use super::object::{Input, Key, Output, Record, State};
 use super::store::{Batch, Stored};
-use crate::engine::id::{PartitionId, Position, Version};
+use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
-use crate::engine::replica::Message;
+use crate::engine::replica::{Found, Message};
 use crate::engine::report::{Report, ReportNumber};
 use crate::engine::suspicion::Word;
 use crate::engine::table::{At, Command, Delta, Member, TableVersion};
@@ -15,6 +15,8 @@ pub(super) enum Endpoint {
     Node(usize),
     Client(usize),
     Store,
+    /// A node's own store.
+    Disk(usize),
 }
 
 /// What a read rests on.
@@ -112,6 +114,16 @@ pub(super) enum Parcel {
     },
     Write(Batch),
     Stored(Stored),
+    /// To the shared store: heed nobody of an earlier epoch, and say what there is.
+    Scan {
+        partition: PartitionId,
+        epoch: Epoch,
+    },
+    Scanned {
+        partition: PartitionId,
+        epoch: Epoch,
+        found: Found<State>,
+    },
     Ask {
         number: u64,
         partition: PartitionId,

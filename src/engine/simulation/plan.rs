@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
-use crate::engine::replica::Timing;
+use crate::engine::replica::{Config, Scope, Timing};
 use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
@@ -19,10 +19,12 @@ pub(crate) struct Plan {
     pub terms: Terms,
     pub patience: Patience,
     pub pause_max: Duration,
-    pub timing: Timing,
+    pub replica: Config,
+    /// Whether what is answered is stored before.
+    pub writes_through: bool,
+    /// Whether anything may be lost: more crashes than any promise covers.
+    pub may_lose: bool,
     pub delays: Delays,
-    /// Folded records that a copy keeps.
-    pub kept_max: usize,
     pub delay_max: Duration,
     pub loss_percent: u64,
     pub twice_percent: u64,
@@ -35,8 +37,14 @@ pub(crate) struct Plan {
     /// Once healed.
     pub rest_within: Duration,
     pub crash_percent: u64,
+    /// Of primaries that have just removed a copy.
+    pub crash_at_shrink_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
+    /// Of what goes wrong with stores.
+    pub disk_percent: u64,
+    /// Of all that ends at once.
+    pub disaster_percent: u64,
     pub isolate_percent: u64,
     pub cut_percent: u64,
     /// New leaders without need, at each look.
@@ -70,6 +78,10 @@ impl Plan {
             hand_over_max: random.millis(500, 2000),
             distrust_for: Duration::from_secs(5),
         };
+        let kept_max = random.pick(&[0, 4, 64, 1000]) as usize;
+        let scope = random.pick(&[Scope::Shared, Scope::Replica]);
+        let writes_through = random.percent(50);
+        let replica = Config { timing, kept_max, scope };
         let mut plan = Plan {
             nodes,
             voters: 3,
@@ -80,9 +92,10 @@ impl Plan {
             terms: terms(random.millis(300, 2500)),
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
-            timing,
+            replica,
+            writes_through,
+            may_lose: !writes_through && random.percent(30),
             delays,
-            kept_max: random.pick(&[0, 4, 64, 1000]),
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
             twice_percent: percent(random, 20),
@@ -92,8 +105,11 @@ impl Plan {
             faults_until: random.millis(3000, 8000),
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
+            crash_at_shrink_percent: percent(random, 30),
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
+            disk_percent: percent(random, 40),
+            disaster_percent: percent(random, 15),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,

@@ -1,8 +1,11 @@
 //! The end of a run: what must be once everything is healed.
 
 use super::Simulation;
-use super::object::{Entity, Key};
+use super::object::State;
+use super::row::RowKey;
+use super::store::Store;
 use crate::engine::id::PartitionId;
+use crate::engine::replica::Scope;
 use crate::engine::table::{Member, Reign, Row};
 
 impl Simulation {
@@ -28,15 +31,16 @@ impl Simulation {
         if node(*primary).copy(partition).serves() != Some(row.epoch) {
             return Some("has a primary that does not know it".to_owned());
         }
-        if !node(*primary).folded(partition).sent.is_empty() {
+        if node(*primary).folded(partition).sent().next().is_some() {
             return Some("has messages on their way".to_owned());
         }
-        let entities = &node(*primary).folded(partition).entities;
-        let is_stored = |(key, entity): (&Key, &Entity)| {
-            self.store.rows.get(&(partition, *key)) == Some(entity)
+        let stores = match self.plan.replica.scope {
+            Scope::Shared => vec![&self.store],
+            Scope::Replica => in_sync.iter().map(|member| &node(member).disk).collect(),
         };
-        if !entities.iter().all(is_stored) {
-            return Some("is not in the store".to_owned());
+        let state = node(*primary).folded(partition);
+        if let Some(what) = stores.iter().find_map(|store| unstored(partition, state, store)) {
+            return Some(what);
         }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
@@ -59,7 +63,7 @@ impl Simulation {
                 ));
             }
         }
-        self.check_money()
+        if self.plan.may_lose { Ok(()) } else { self.check_money() }
     }
 
     /// Money is moved only.
@@ -73,4 +77,13 @@ impl Simulation {
             sum => Err(format!("{sum} more than there was in all accounts")),
         }
     }
+}
+
+/// In what a store differs from a partition, if in anything.
+fn unstored(partition: PartitionId, state: &State, store: &Store) -> Option<String> {
+    let keys: Vec<RowKey> = state.keys().chain(store.keys(partition)).collect();
+    let differs = |key: &&RowKey| state.row(**key).as_ref() != store.row(partition, **key);
+    let key = keys.iter().find(differs)?;
+    let (is, should) = (store.row(partition, *key), state.row(*key));
+    Some(format!("has {key:?} stored as {is:?}, and not as {should:?}"))
 }

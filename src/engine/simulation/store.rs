@@ -1,18 +1,32 @@
-//! A store that all nodes share: slow, down, or reached late by writers that are none any more.
+//! Stores: one that all nodes share, which late writers reach; and each node's own.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use super::object::{Entity, Key};
-use crate::engine::id::{Epoch, PartitionId, Version};
+use super::object::State;
+use super::random::Random;
+use super::row::{Row, RowKey};
+use crate::engine::breakage::{Breakage, is_broken};
+use crate::engine::id::{Epoch, PartitionId, Position, Version};
+use crate::engine::replica::Found;
 use crate::engine::write_behind::{BatchId, Failure, Outcome};
 
-/// What a primary wants written.
+/// What is to be written.
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     pub partition: PartitionId,
     pub epoch: Epoch,
     pub id: BatchId,
-    pub rows: Vec<(Key, Entity)>,
+    /// In a store of a node's own, some come in place of what another past has left there: whatever
+    /// their versions. A row that is none is removed.
+    pub rows: Vec<(RowKey, Option<Row>, Put)>,
+    /// Everything up to here is stored, without this batch.
+    pub watermark: Position,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Put {
+    IfNewer,
+    Anyway,
 }
 
 /// What became of a batch.
@@ -24,17 +38,19 @@ pub(super) struct Stored {
     pub result: Result<Vec<Outcome>, Failure>,
 }
 
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Store {
-    pub rows: BTreeMap<(PartitionId, Key), Entity>,
+    rows: BTreeMap<(PartitionId, RowKey), Row>,
     fences: BTreeMap<PartitionId, Epoch>,
+    watermarks: BTreeMap<PartitionId, Position>,
+    /// It takes nothing: it is not there, or full.
     pub is_down: bool,
 }
 
 impl Store {
-    /// All rows of a batch or none; each only if it is newer than what is there.
+    /// All rows of a batch or none.
     pub(super) fn write(&mut self, batch: Batch) -> Stored {
-        let Batch { partition, epoch, id, rows } = batch;
+        let Batch { partition, epoch, id, rows, watermark } = batch;
         let fence = self.fences.entry(partition).or_default();
         let result = if self.is_down {
             Err(Failure::Unavailable { reason: "it is down".to_owned() })
@@ -42,20 +58,70 @@ impl Store {
             Err(Failure::Fenced { by: *fence })
         } else {
             *fence = epoch;
-            Ok(rows.into_iter().map(|(key, row)| self.put((partition, key), row)).collect())
+            let known = self.watermarks.entry(partition).or_default();
+            // What takes the place of another past begins anew; else what is late lowers nothing.
+            let is_anew = rows.iter().any(|(_, _, put)| *put == Put::Anyway);
+            *known = if is_anew { watermark } else { watermark.max(*known) };
+            Ok(rows
+                .into_iter()
+                .map(|(key, row, put)| self.put((partition, key), row, put))
+                .collect())
         };
         Stored { partition, epoch, id, result }
     }
 
-    fn put(&mut self, at: (PartitionId, Key), row: Entity) -> Outcome {
-        match self.rows.get(&at).map(|known| known.changed_at) {
-            Some(found) if found > row.changed_at => {
-                Outcome::Superseded { found: Version { position: found, index: 0 } }
+    fn put(&mut self, at: (PartitionId, RowKey), row: Option<Row>, put: Put) -> Outcome {
+        let found = self.rows.get(&at).map(|known| known.version);
+        match (row, found) {
+            (None, _) => drop(self.rows.remove(&at)),
+            (Some(row), Some(found)) if put == Put::IfNewer && found > row.version => {
+                return Outcome::Superseded { found: Version { position: found, index: 0 } };
             }
-            _ => {
-                self.rows.insert(at, row);
-                Outcome::Stored
+            (Some(row), _) => drop(self.rows.insert(at, row)),
+        }
+        Outcome::Stored
+    }
+
+    /// The process that was writing this is gone: who knows how much of it is there.
+    pub(super) fn tear(&mut self, batch: Batch, random: &mut Random) {
+        for (key, row, put) in batch.rows {
+            if random.percent(50) {
+                self.put((batch.partition, key), row, put);
             }
         }
+    }
+
+    /// Heeds nobody of an earlier epoch from now on, and says what is there. Nothing, while it is
+    /// down.
+    pub(super) fn scan(&mut self, partition: PartitionId, epoch: Epoch) -> Option<Found<State>> {
+        let fence = self.fences.entry(partition).or_default();
+        if self.is_down || *fence > epoch {
+            return None;
+        }
+        if !is_broken(Breakage::FenceNotRaised) {
+            *fence = epoch;
+        }
+        Some(self.read(partition))
+    }
+
+    /// What is there of a partition.
+    pub(super) fn read(&self, partition: PartitionId) -> Found<State> {
+        let mut content = State::default();
+        for ((of, key), row) in &self.rows {
+            if *of == partition {
+                content.read(*key, row.clone());
+            }
+        }
+        let upto = self.watermarks.get(&partition).copied().unwrap_or_default();
+        Found { upto, content }
+    }
+
+    /// The rows of a partition, as they are.
+    pub(super) fn keys(&self, partition: PartitionId) -> BTreeSet<RowKey> {
+        self.rows.keys().filter(|(of, _)| *of == partition).map(|(_, key)| *key).collect()
+    }
+
+    pub(super) fn row(&self, partition: PartitionId, key: RowKey) -> Option<&Row> {
+        self.rows.get(&(partition, key))
     }
 }

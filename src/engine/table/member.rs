@@ -125,11 +125,6 @@ impl Members {
         place.is_ok()
     }
 
-    /// Keeps only those whose memory may be there.
-    pub(crate) fn forget_dead(&mut self, is_dead: impl Fn(Member) -> bool) {
-        self.0.retain(|member| !is_dead(*member));
-    }
-
     pub(crate) fn iter(&self) -> impl Iterator<Item = Member> + '_ {
         self.0.iter().copied()
     }

@@ -310,20 +310,19 @@ impl PartitionTable {
             candidates.insert(member);
         }
         if !candidates.contains(member) {
-            // One that was removed without the last primary's knowledge; or, from a disk or the
-            // store, any: only when no better memory is left that could be waited for.
-            let may_live = |members: &Members| members.iter().any(|it| !self.is_dead(it));
-            if may_live(&candidates) || (!leaving.contains(member) && may_live(&leaving)) {
+            // When no memory is left that has everything for certain, any: it puts the partition
+            // together from what is left elsewhere, and holds nothing itself till then.
+            if candidates.iter().any(|candidate| !self.is_dead(candidate)) {
                 return Err(Refusal::CopyLeft);
             }
-            leaving.remove(member);
-            candidates.insert(member);
+            if row.reign == Reign::Unborn {
+                candidates.insert(member);
+            }
         }
         // An armed row's next epoch may be served already.
         let is_spent = is_armed && !is_broken(Breakage::ArmedEpochReused);
         let raised = u64::from(!is_broken(Breakage::EpochKept) || row.epoch == Epoch(0));
         row.epoch = Epoch(row.epoch.0 + raised + u64::from(is_spent));
-        leaving.forget_dead(|member| self.is_dead(member));
         if let Some(earlier) = row.catching_up.of(member.directory) {
             row.catching_up.remove(earlier);
         }
@@ -338,14 +337,17 @@ impl PartitionTable {
         if by != *primary {
             return Err(Refusal::NotThePrimary);
         }
-        if !joined.contains(by) || !joined.is_subset(candidates) {
+        let is_put_together = *joined == Members::one(by)
+            && candidates.iter().all(|candidate| self.is_dead(candidate));
+        if !joined.contains(by) || !(joined.is_subset(candidates) || is_put_together) {
             return Err(Refusal::NotAHolder);
         }
         if joined.iter().any(|member| self.is_dead(member)) {
             return Err(Refusal::Dead);
         }
         let dropped = candidates.iter().filter(|candidate| !joined.contains(*candidate));
-        let (in_sync, leaving) = (joined.clone(), leaving.iter().chain(dropped).collect());
+        let left = leaving.iter().chain(dropped).filter(|member| !joined.contains(*member));
+        let (in_sync, leaving) = (joined.clone(), left.collect());
         let leaving = if is_broken(Breakage::RemovedAtOnce) { Members::default() } else { leaving };
         row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())

@@ -152,7 +152,10 @@ fn check_table(table: &PartitionTable) {
         let holders: Vec<Member> = row.holders().into_iter().flat_map(Members::iter).collect();
         match &row.reign {
             Reign::Unborn => assert_eq!(row.epoch, Epoch(0)),
-            Reign::Preparing { primary, candidates, .. } => assert!(candidates.contains(*primary)),
+            Reign::Preparing { primary, candidates, .. } => {
+                let is_lost = candidates.iter().all(|candidate| table.is_dead(candidate));
+                assert!(candidates.contains(*primary) || is_lost, "{partition}: {row:?}");
+            }
             Reign::Active { primary, in_sync, next, .. } => {
                 assert!(in_sync.contains(*primary), "{partition}: {row:?}");
                 assert!(next.is_none_or(|next| next != *primary && in_sync.contains(next)));

@@ -26,6 +26,8 @@ pub(crate) enum Reign {
     /// A primary is named and serves nothing yet: it has the candidates that it keeps join, and
     /// waits out the leases that it gave. Until it is active any candidate may be named instead.
     Preparing {
+        /// If it is no candidate, nobody remembers the partition: it puts it together from what is
+        /// left in stores.
         primary: Member,
         /// The last in-sync set, or what was left of it to choose from. A place is never lost: what
         /// is proven dead has lost its memory, and may have a disk.
@@ -82,7 +84,9 @@ impl Row {
     /// Whether any life of this member's directory holds the partition, or is to.
     pub(crate) fn holds_or_awaits(&self, member: Member) -> bool {
         let is_named = |members: &Members| members.of(member.directory).is_some();
-        self.holders().is_some_and(is_named) || is_named(&self.catching_up)
+        self.primary().is_some_and(|primary| primary.directory == member.directory)
+            || self.holders().is_some_and(is_named)
+            || is_named(&self.catching_up)
     }
 
     /// Whether the row names any life of this member's directory.

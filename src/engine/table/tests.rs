@@ -90,7 +90,16 @@ fn only_a_holder_is_promoted_while_any_may_live() {
     // Their places are kept: their disks may be what is recovered from.
     accept(&mut table, RowChange::Promote(c));
     let candidates: Vec<Member> = row(&table).holders().unwrap().iter().collect();
-    assert_eq!(candidates, [a, b, c]);
+    assert_eq!(candidates, [a, b]);
+    // It holds nothing yet: until it is active, any other may be named just as well.
+    let again = member(1, 2);
+    accept(&mut table, RowChange::Promote(again));
+    let joined = [again, c].into_iter().collect();
+    let with_another = RowChange::Activate { by: again, joined };
+    assert_eq!(change(&mut table, with_another), Err(Refusal::NotAHolder));
+    accept(&mut table, RowChange::Activate { by: again, joined: Members::one(again) });
+    let in_sync: Vec<Member> = row(&table).holders().unwrap().iter().collect();
+    assert_eq!(in_sync, [again]);
 }
 
 #[test]
@@ -119,18 +128,20 @@ fn the_last_copy_that_may_live_is_never_removed() {
 }
 
 #[test]
-fn a_shrink_that_outlives_its_primary_leaves_whom_it_removed_to_be_promoted() {
+fn a_shrink_that_outlives_its_primary_leaves_whom_it_removed_to_be_asked() {
     let mut table = table();
     let (a, b, c) = (member(1, 1), member(2, 1), member(3, 1));
     accept(&mut table, RowChange::Shrink { by: a, remove: b });
     let mut settled = table.clone();
     assert_eq!(one(&mut table, Command::DeclareDead(a)), Ok(()));
-    assert_eq!(change(&mut table, RowChange::Promote(c)), Err(Refusal::CopyLeft));
-    accept(&mut table, RowChange::Promote(b));
+    accept(&mut table, RowChange::Promote(c));
+    let row = row(&table);
+    assert_eq!((row.leaving(), row.holders()), (Some(&Members::one(b)), Some(&Members::one(a))));
 
     accept(&mut settled, RowChange::Settle { by: a });
     assert_eq!(one(&mut settled, Command::DeclareDead(a)), Ok(()));
     accept(&mut settled, RowChange::Promote(c));
+    assert_eq!(settled.row(PartitionId(0)).unwrap().leaving(), Some(&Members::default()));
 }
 
 #[test]

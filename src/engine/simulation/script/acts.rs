@@ -71,12 +71,15 @@ impl Play {
         let simulation = &mut self.simulation;
         let others = (0..simulation.nodes.len()).filter(|other| *other != node);
         match verb {
-            "crash" => simulation.nodes[node].crash(),
-            "kill" => simulation.nodes[node].exit(),
+            "crash" => simulation.crash(node),
+            "kill" => {
+                simulation.crash(node);
+                simulation.nodes[node].refuse();
+            }
             "restart" => simulation.restart(node),
             "restore" => {
                 let generation = rest[1].parse().expect("a generation");
-                simulation.nodes[node].crash();
+                simulation.crash(node);
                 simulation.nodes[node].restore(generation);
                 let life = simulation.nodes[node].life();
                 simulation.after(Duration::ZERO, super::super::Happening::Tick { node, life });

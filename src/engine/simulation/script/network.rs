@@ -128,7 +128,7 @@ fn a_minority_with_all_copies_is_cut_off_and_waited_for() {
         script,
         shown,
         &[
-            (Breakage::DownTakenForDead, "in_sync_holds_answered"),
+            (Breakage::DownTakenForDead, "one_answers"),
             (Breakage::PromotedOutOfSync, "in_sync_holds_answered"),
         ],
     );

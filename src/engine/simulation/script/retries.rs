@@ -214,6 +214,7 @@ fn a_first_try_comes_after_its_number_was_closed() {
         until answer A#2
         write 6 3 as A#3
         until answer A#3
+        run 700ms
         write 1 3 as B#1
         until answer B#1
         crash old

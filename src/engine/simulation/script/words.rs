@@ -9,7 +9,7 @@ use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set};
 use crate::engine::id::PartitionId;
-use crate::engine::replica::Timing;
+use crate::engine::replica::{Config, Scope, Timing};
 use crate::engine::table::{Member, Members, Reign, Row};
 
 /// Clients from here on are a script's: A, B, and so on.
@@ -42,10 +42,13 @@ pub(super) fn plan(line: &str) -> Plan {
             "balance" => plan.delays.balance_after = millis,
             "readmit" => plan.delays.readmit_after = millis,
             "handover" => plan.delays.hand_over_max = millis,
-            "rejoin" => plan.timing.rejoin_after = millis,
-            "patience" => plan.timing.join_patience = millis,
-            "timeout" => plan.timing.replica_timeout = millis,
-            "kept" => plan.kept_max = value as usize,
+            "rejoin" => plan.replica.timing.rejoin_after = millis,
+            "patience" => plan.replica.timing.join_patience = millis,
+            "timeout" => plan.replica.timing.replica_timeout = millis,
+            "kept" => plan.replica.kept_max = value as usize,
+            "through" => plan.writes_through = value == 1,
+            "may-lose" => plan.may_lose = value == 1,
+            "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
         }
     }
@@ -64,16 +67,22 @@ fn calm() -> Plan {
         terms: terms(millis(900)),
         patience: patience(millis(600)),
         pause_max: millis(200),
-        timing: Timing {
-            replica_timeout: millis(500),
-            heartbeat: millis(100),
-            send_again_after: millis(100),
-            send_copy_again_after: millis(300),
-            propose_again_after: millis(200),
-            join_patience: millis(1000),
-            rejoin_after: millis(100),
-            window_max: 1000,
+        replica: Config {
+            timing: Timing {
+                replica_timeout: millis(500),
+                heartbeat: millis(100),
+                send_again_after: millis(100),
+                send_copy_again_after: millis(300),
+                propose_again_after: millis(200),
+                join_patience: millis(1000),
+                rejoin_after: millis(100),
+                window_max: 1000,
+            },
+            kept_max: 1000,
+            scope: Scope::Shared,
         },
+        writes_through: false,
+        may_lose: false,
         delays: Delays {
             readmit_after: millis(300),
             protect_after: millis(3_600_000),
@@ -82,7 +91,6 @@ fn calm() -> Plan {
             hand_over_max: millis(2000),
             distrust_for: millis(10_000),
         },
-        kept_max: 64,
         delay_max: millis(5),
         loss_percent: 0,
         twice_percent: 0,
@@ -92,8 +100,11 @@ fn calm() -> Plan {
         faults_until: millis(7_200_000),
         rest_within: Duration::from_secs(30),
         crash_percent: 0,
+        crash_at_shrink_percent: 0,
         pause_percent: 0,
         operator_percent: 0,
+        disk_percent: 0,
+        disaster_percent: 0,
         isolate_percent: 0,
         cut_percent: 0,
         whim_percent: 0,
