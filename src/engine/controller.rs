@@ -109,10 +109,12 @@ impl Controller {
         let is_last = table.at(at.partition) == Some(at) && is_last_backup(table, at, by, remove);
         let accusers = view.accusers.get(&remove);
         let is_accused = accusers.is_some_and(|them| them.iter().any(|accuser| accuser != by));
-        let is_there = table.is_up(remove) && view.lately.contains(&remove) && !is_accused;
+        let has_reported = view.reports.contains_key(&remove);
+        let is_there = table.is_up(remove) && view.lately.contains(&remove) && has_reported;
         let lacks = view.held(remove, at.partition) < view.held(by, at.partition);
         let is_behind = lacks && !is_broken(Breakage::LaggardPromoted);
-        let is_obeyed = !is_last || !is_there || is_behind || self.is_distrusted(now, at, remove);
+        let is_obeyed =
+            !is_last || !is_there || is_accused || is_behind || self.is_distrusted(now, at, remove);
         if is_obeyed || is_broken(Breakage::StarvedObeyed) {
             return command;
         }
@@ -419,6 +421,9 @@ mod tests {
         silent.lately.remove(&member(1));
         assert!(is_obeyed(&table(2), &silent));
         assert!(is_obeyed(&table(2), &view([6, 5, 0])));
+        let mut unknown = view([5, 5, 0]);
+        unknown.reports.remove(&member(1));
+        assert!(is_obeyed(&table(2), &unknown));
         let mut down = table(2);
         down.apply(&[Command::MarkDown(member(1))]);
         assert!(is_obeyed(&down, &view([5, 5, 0])));

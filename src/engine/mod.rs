@@ -29,6 +29,8 @@ pub(crate) mod outbox;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod placement;
 pub(crate) mod replica;
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod report;
 #[cfg(test)]
 mod sim;
 #[cfg(any(test, feature = "simulation"))]

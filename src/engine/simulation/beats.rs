@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::node::{Node, Out};
-use super::parcel::{Endpoint, Parcel};
+use super::parcel::{Endpoint, Parcel, Told};
+use super::part::Part;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::View;
 use crate::engine::id::{PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::suspicion::{Verdict, Word, judge};
+use crate::engine::report::ReportNumber;
+use crate::engine::suspicion::{Verdict, judge};
 use crate::engine::table::{Command, DirectoryId, Member, TableVersion};
 
 impl Node {
@@ -19,8 +21,8 @@ impl Node {
         self.ticks += 1;
         if self.ticks.is_multiple_of(2) {
             let (from, version) = (self.member(), self.table.version());
-            let leads = self.controller.is_some();
             for other in (0..self.plan.nodes).filter(|other| *other != self.index) {
+                let leads = self.controller.is_some().then(|| self.known_of(other));
                 let beat = Parcel::Beat { from, sent_at: now, version, leads };
                 out.parcels.push((Endpoint::Node(other), beat));
             }
@@ -76,11 +78,32 @@ impl Node {
         let verdict = judge(now, &self.table, &self.hearing, &self.words);
         let Verdict { suspected, heard, lately, accusers } = verdict;
         // What was heard of others before they fell silent may be less than they hold.
-        let reports = self.reports.iter().filter(|(member, _)| heard.contains(*member));
+        let reports = self.reports.iter().filter(|(member, _)| heard.contains(member));
         let mut reports: BTreeMap<_, _> =
-            reports.map(|(member, (_, report))| (*member, report.clone())).collect();
-        reports.insert(self.member(), self.report());
+            reports.map(|(member, held)| (member, held.clone())).collect();
+        reports.insert(self.member(), self.held().collect());
         View { suspected, heard, lately, accusers, reports }
+    }
+
+    /// The last record of each partition.
+    fn held(&self) -> impl Iterator<Item = (PartitionId, Position)> + '_ {
+        let last = |(at, part): (usize, &Part)| (PartitionId(at as u16), part.copy.last());
+        self.parts.iter().enumerate().map(last)
+    }
+
+    /// What the leader is told that knows so much already.
+    fn tell(&mut self, now: Instant, since: ReportNumber) -> Told {
+        let held: Vec<_> = self.held().collect();
+        let report = self.reporter.report(held.into_iter(), since);
+        Told { report, word: self.hearing.word(now) }
+    }
+
+    /// What this leader knows of another node's copies.
+    fn known_of(&self, node: usize) -> ReportNumber {
+        let directory = DirectoryId(node as u128);
+        let generation = self.table.nodes().get(&directory).map(|node| node.generation);
+        let known = |generation| self.reports.known(Member { directory, generation });
+        generation.map(known).unwrap_or_default()
     }
 
     pub(super) fn heard_beat(
@@ -88,19 +111,14 @@ impl Node {
         now: Instant,
         from: Member,
         (asked_at, version): (Instant, TableVersion),
-        leads: bool,
+        leads: Option<ReportNumber>,
         out: &mut Out,
     ) {
         self.given.give(from, &self.table, &self.plan.terms, now);
         let known = self.table.version();
-        let answer = Parcel::BeatAnswer {
-            from: self.member(),
-            to: from,
-            asked_at,
-            version: known,
-            report: self.report(),
-            word: leads.then(|| self.hearing.word(now)),
-        };
+        let told = leads.map(|since| self.tell(now, since));
+        let answer =
+            Parcel::BeatAnswer { from: self.member(), to: from, asked_at, version: known, told };
         let to = Endpoint::Node(from.directory.0 as usize);
         out.parcels.push((to, answer));
         if version > known {
@@ -113,18 +131,15 @@ impl Node {
         now: Instant,
         from: Member,
         (asked_at, version): (Instant, TableVersion),
-        report: BTreeMap<PartitionId, Position>,
-        word: Option<Word>,
+        told: Option<Told>,
         out: &mut Out,
     ) {
         self.hearing.answered(from, asked_at);
         if self.controller.is_some()
-            && let Some(word) = word
+            && let Some(Told { report, word }) = told
         {
             self.words.heard(from, asked_at, word);
-        }
-        if self.reports.get(&from).is_none_or(|(known_at, _)| *known_at < asked_at) {
-            self.reports.insert(from, (asked_at, report));
+            self.reports.heard(from, report);
         }
         let known = self.table.version();
         let since = if is_broken(Breakage::LeaseFromAnswer) { now } else { asked_at };

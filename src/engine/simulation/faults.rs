@@ -317,7 +317,7 @@ impl Simulation {
         if self.nodes[node].is_crashed() {
             return;
         }
-        self.crash(node, false);
+        self.crash(node);
         let wait = self.random.millis(1000, 5000);
         self.after(wait, Happening::Restart(node));
         if self.random.percent(50) {
@@ -350,8 +350,11 @@ impl Simulation {
     pub(super) fn crash_for_a_while(&mut self, node: usize, is_quick: bool) -> bool {
         let may_crash = !self.has_healed && self.may_crash(node);
         if may_crash {
-            let is_told = is_quick || self.random.percent(50);
-            self.crash(node, is_told);
+            self.crash(node);
+            // Without its host, or with it.
+            if is_quick || self.random.percent(50) {
+                self.nodes[node].refuse();
+            }
             let wait = if is_quick { (5, 80) } else { (300, 4000) };
             let wait = self.random.millis(wait.0, wait.1);
             self.after(wait, Happening::Restart(node));
@@ -359,13 +362,9 @@ impl Simulation {
         may_crash
     }
 
-    /// The process is gone: its host may say so, or be gone, too. What it was writing is in its store
-    /// in part.
-    pub(super) fn crash(&mut self, node: usize, is_told: bool) {
-        match is_told {
-            true => self.nodes[node].exit(),
-            false => self.nodes[node].crash(),
-        }
+    /// The process is gone. What it was writing is in its store in part.
+    pub(super) fn crash(&mut self, node: usize) {
+        self.nodes[node].crash();
         let disk = Endpoint::Disk(node);
         let is_of_disk = |_: &(Instant, u64), happening: &mut Happening| match happening {
             Happening::Deliver { from, to, .. } => *from == disk || *to == disk,

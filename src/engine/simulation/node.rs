@@ -3,7 +3,7 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -21,6 +21,7 @@ use crate::engine::id::{NodeId, PartitionId, Position};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
 use crate::engine::replica::{Copy, Effect, Message, Scope};
+use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
@@ -71,8 +72,9 @@ pub(super) struct Node {
     pub(super) words: Words,
     pub(super) taken: Taken,
     pub(super) given: Given,
-    /// What others hold, and when they were asked.
-    pub(super) reports: BTreeMap<Member, (Instant, BTreeMap<PartitionId, Position>)>,
+    /// What this node has said of its copies, and, while it leads, others of theirs.
+    pub(super) reporter: Reporter,
+    pub(super) reports: Reports,
     pub(super) controller: Option<Controller>,
     pub(super) pulse: Pulse,
     pub(super) ticks: u64,
@@ -102,7 +104,8 @@ impl Node {
             words: Words::default(),
             taken: Taken::default(),
             given: Given::new(plan.partitions),
-            reports: BTreeMap::new(),
+            reporter: Reporter::default(),
+            reports: Reports::default(),
             controller: None,
             pulse: Pulse::default(),
             ticks: 0,
@@ -156,9 +159,8 @@ impl Node {
         self.inbox.clear();
     }
 
-    /// Crashes, and its host says so.
-    pub(super) fn exit(&mut self) {
-        self.crash();
+    /// It has crashed, and its host says so.
+    pub(super) fn refuse(&mut self) {
         self.process = Process::Gone;
     }
 
@@ -169,18 +171,18 @@ impl Node {
             true => kept,
             false => Generation::next(kept, self.wall_clock),
         };
-        self.begin(generation.0);
+        let disk = std::mem::take(&mut self.disk);
+        self.begin(generation.0, disk);
     }
 
     /// A process of an earlier life of the directory, as after its data was restored.
     #[cfg(test)]
     pub(super) fn restore(&mut self, generation: u64) {
-        self.begin(generation);
+        self.begin(generation, Store::default());
     }
 
-    fn begin(&mut self, generation: u64) {
+    fn begin(&mut self, generation: u64, disk: Store) {
         let (life, wall_clock) = (self.life + 1, self.wall_clock);
-        let disk = std::mem::take(&mut self.disk);
         *self = Node::new(self.index, generation, &self.plan, disk);
         (self.life, self.wall_clock) = (life, wall_clock);
         self.clock = Clock::of(&self.plan, self.index, life);
@@ -204,6 +206,7 @@ impl Node {
         let (delays, now) = (self.plan.delays, self.clock.read(now));
         self.controller = leads.then(|| Controller::new(delays, now));
         self.words.forget();
+        self.reports.forget();
     }
 
     /// The table has changed elsewhere.
@@ -220,7 +223,7 @@ impl Node {
         self.taken.learn(table);
         self.hearing.learn(table, now);
         self.words.learn(table);
-        self.reports.retain(|member, _| table.status(*member).is_some());
+        self.reports.learn(table);
         for partition in 0..self.parts.len() {
             self.see_row(now, PartitionId(partition as u16), out);
         }
@@ -238,12 +241,6 @@ impl Node {
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);
         self.go_on(now, partition, out);
-    }
-
-    /// The last record of each partition.
-    pub(super) fn report(&self) -> BTreeMap<PartitionId, Position> {
-        let last = |(at, part): (usize, &Part)| (PartitionId(at as u16), part.copy.last());
-        self.parts.iter().enumerate().map(last).collect()
     }
 
     pub(super) fn receive(&mut self, now: Instant, from: Endpoint, parcel: Parcel, out: &mut Out) {
@@ -271,9 +268,8 @@ impl Node {
             // What an earlier life has asked it has asked by another clock.
             Parcel::BeatAnswer { to, .. }
                 if to != self.member() && !is_broken(Breakage::EarlierLifeAnswered) => {}
-            Parcel::BeatAnswer { from, asked_at, version, report, word, .. } => {
-                let answer = (asked_at, version);
-                self.heard_answer(now, from, answer, report, word, out);
+            Parcel::BeatAnswer { from, asked_at, version, told, .. } => {
+                self.heard_answer(now, from, (asked_at, version), told, out);
             }
             Parcel::Refused { by } => self.refused(now, by),
             Parcel::Pull(version) => {

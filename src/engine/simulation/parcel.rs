@@ -1,13 +1,12 @@
 //! What goes over the network.
 
-use std::collections::BTreeMap;
-
 use super::mail::Letter;
 use super::object::{Input, Key, Output, Record, State};
 use super::store::{Batch, Stored};
 use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::{Found, Message};
+use crate::engine::report::{Report, ReportNumber};
 use crate::engine::suspicion::Word;
 use crate::engine::table::{At, Command, Delta, Member, TableVersion};
 
@@ -62,6 +61,15 @@ pub(super) enum Reply {
     Expired,
 }
 
+/// What the leader is told, and nobody else.
+#[derive(Clone, Debug)]
+pub(super) struct Told {
+    /// What has changed of the sender's copies.
+    pub report: Report,
+    /// Whom it does not hear.
+    pub word: Word,
+}
+
 #[derive(Clone, Debug)]
 pub(super) enum Parcel {
     Copy {
@@ -75,17 +83,16 @@ pub(super) enum Parcel {
         from: Member,
         sent_at: Instant,
         version: TableVersion,
-        /// Whether its sender leads, and wants to be told more.
-        leads: bool,
+        /// If its sender leads: up to where it knows the receiver's reports.
+        leads: Option<ReportNumber>,
     },
     BeatAnswer {
         from: Member,
         to: Member,
         asked_at: Instant,
         version: TableVersion,
-        report: BTreeMap<PartitionId, Position>,
-        /// For the leader: whom the sender does not hear.
-        word: Option<Word>,
+        /// For the leader.
+        told: Option<Told>,
     },
     /// There is a host, and nobody on it that listens.
     Refused {

@@ -79,12 +79,15 @@ impl Play {
         let simulation = &mut self.simulation;
         let others = (0..simulation.nodes.len()).filter(|other| *other != node);
         match verb {
-            "crash" => simulation.crash(node, false),
-            "kill" => simulation.crash(node, true),
+            "crash" => simulation.crash(node),
+            "kill" => {
+                simulation.crash(node);
+                simulation.nodes[node].refuse();
+            }
             "restart" => simulation.restart(node),
             "restore" => {
                 let generation = rest[1].parse().expect("a generation");
-                simulation.crash(node, false);
+                simulation.crash(node);
                 simulation.nodes[node].restore(generation);
                 let life = simulation.nodes[node].life();
                 simulation.after(Duration::ZERO, super::super::Happening::Tick { node, life });
