@@ -173,6 +173,9 @@ impl Simulation {
                 let wait = if is_quick { (5, 80) } else { (300, 4000) };
                 let wait = self.random.millis(wait.0, wait.1);
                 self.after(wait, Happening::Restart(node));
+                if !is_quick {
+                    self.replace_sometimes(node);
+                }
                 if is_quick { "restart" } else { "crash" }
             }
             Fault::Pause => {
@@ -261,6 +264,7 @@ impl Simulation {
                 }
                 let member = self.nodes[self.random.pick(&crashed)].member();
                 self.proposed_by_operator(Command::DeclareDead(member));
+                self.replace(member.directory.0 as usize);
                 "declare dead"
             }
             Fault::HealNetwork => {
@@ -313,7 +317,7 @@ impl Simulation {
         }
     }
 
-    fn proposed_by_operator(&mut self, command: Command) {
+    pub(super) fn proposed_by_operator(&mut self, command: Command) {
         if let Some(leader) = self.consensus.leader {
             self.proposed(leader, vec![command]);
         }
@@ -345,7 +349,7 @@ impl Simulation {
     }
 
     pub(super) fn restart(&mut self, node: usize) {
-        if !self.nodes[node].is_crashed() {
+        if !self.nodes[node].is_crashed() || self.absent.contains(node) {
             return;
         }
         self.reopen_log(node);

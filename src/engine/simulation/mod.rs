@@ -21,6 +21,7 @@ mod parcel;
 mod part;
 mod plan;
 pub(crate) mod random;
+mod replace;
 mod rest;
 #[cfg(test)]
 mod script;
@@ -42,6 +43,7 @@ use history::Done;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
+use replace::Absent;
 use store::Store;
 use voting::Entry;
 
@@ -87,6 +89,8 @@ enum Happening {
     Restart(usize),
     /// An operator wants a node's copies back where they were.
     Undrain(Member),
+    /// An operator does not wait for a node any more.
+    GiveUp(usize),
     /// No fault from now on.
     Heal,
 }
@@ -131,6 +135,7 @@ pub(crate) struct Simulation {
     happenings: u64,
     nodes: Vec<Node>,
     consensus: Consensus,
+    absent: Absent,
     network: Network,
     store: Store,
     clients: Vec<Client>,
@@ -175,6 +180,7 @@ impl Simulation {
         let nodes: Vec<Node> = (0..plan.nodes).map(|at| Node::new(at, 1, &plan)).collect();
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         let mut simulation = Simulation {
+            absent: Absent::new(&plan),
             network: Network::new(&plan),
             store: Store::default(),
             plan,
@@ -200,6 +206,7 @@ impl Simulation {
     }
 
     fn begin(&mut self) {
+        self.absent.spares().iter().for_each(|spare| self.nodes[*spare].crash());
         for node in 0..self.nodes.len() {
             let life = self.nodes[node].life();
             self.after(TICK, Happening::Tick { node, life });
@@ -285,6 +292,7 @@ impl Simulation {
             Happening::Resume(node) => self.resume(node),
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),
+            Happening::GiveUp(node) => self.give_up(node),
             Happening::Heal => self.heal(),
         }
     }
