@@ -109,6 +109,9 @@ impl Simulation {
                 if !self.crash_for_a_while(node, is_quick) {
                     return;
                 }
+                if !is_quick {
+                    self.replace_sometimes(node);
+                }
                 if is_quick { "restart" } else { "crash" }
             }
             Fault::Pause => {
@@ -237,7 +240,8 @@ impl Simulation {
                     return;
                 }
                 let node = self.random.pick(&crashed);
-                self.give_up(node);
+                self.declare(node);
+                self.replace(node);
                 "declare dead"
             }
             Fault::HealNetwork => {
@@ -290,7 +294,7 @@ impl Simulation {
         }
     }
 
-    fn proposed_by_operator(&mut self, command: Command) {
+    pub(super) fn proposed_by_operator(&mut self, command: Command) {
         if let Some(leader) = self.consensus.leader {
             self.proposed(leader, vec![command]);
         }
@@ -321,11 +325,11 @@ impl Simulation {
         let wait = self.random.millis(1000, 5000);
         self.after(wait, Happening::Restart(node));
         if self.random.percent(50) {
-            self.after(wait.mul_f64(0.8), Happening::GiveUp(node));
+            self.after(wait.mul_f64(0.8), Happening::Declare(node));
         }
     }
 
-    pub(super) fn give_up(&mut self, node: usize) {
+    pub(super) fn declare(&mut self, node: usize) {
         if self.may_be_declared(node) {
             let member = self.nodes[node].member();
             self.proposed_by_operator(Command::DeclareDead(member));
@@ -334,7 +338,7 @@ impl Simulation {
 
     /// With stores of their own, an operator gives up a node that has crashed only if another has
     /// stored everything, too.
-    fn may_be_declared(&self, node: usize) -> bool {
+    pub(super) fn may_be_declared(&self, node: usize) -> bool {
         let may_report = |member: Member| {
             let known = self.consensus.table.nodes().get(&member.directory);
             let is_dead = known.is_none_or(|known| known.status == Status::Dead);
@@ -413,7 +417,7 @@ impl Simulation {
     }
 
     pub(super) fn restart(&mut self, node: usize) {
-        if !self.nodes[node].is_crashed() {
+        if !self.nodes[node].is_crashed() || self.absent.contains(node) {
             return;
         }
         self.reopen_log(node);

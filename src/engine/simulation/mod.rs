@@ -24,6 +24,7 @@ mod parcel;
 mod part;
 mod plan;
 pub(crate) mod random;
+mod replace;
 mod rest;
 mod row;
 #[cfg(test)]
@@ -48,6 +49,7 @@ use network::Network;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
+use replace::Absent;
 use store::Store;
 use voting::Entry;
 
@@ -93,8 +95,8 @@ enum Happening {
     DiskUp(usize),
     Resume(usize),
     Crash(usize),
-    /// An operator does not expect it back.
-    GiveUp(usize),
+    /// An operator does not expect a node back as it was.
+    Declare(usize),
     /// A node has less time than it needs, in bursts.
     Starve {
         node: usize,
@@ -113,6 +115,8 @@ enum Happening {
     Restart(usize),
     /// An operator wants a node's copies back where they were.
     Undrain(Member),
+    /// An operator does not wait for a node any more.
+    GiveUp(usize),
     /// No fault from now on.
     Heal,
 }
@@ -157,6 +161,7 @@ pub(crate) struct Simulation {
     happenings: u64,
     nodes: Vec<Node>,
     consensus: Consensus,
+    absent: Absent,
     network: Network,
     store: Store,
     clients: Vec<Client>,
@@ -202,6 +207,7 @@ impl Simulation {
             (0..plan.nodes).map(|at| Node::new(at, 1, &plan, Store::default())).collect();
         let clients = (0..plan.clients).map(|_| Client::default()).collect();
         let mut simulation = Simulation {
+            absent: Absent::new(&plan),
             network: Network::new(&plan),
             store: Store::default(),
             plan,
@@ -227,6 +233,7 @@ impl Simulation {
     }
 
     fn begin(&mut self) {
+        self.absent.spares().iter().for_each(|spare| self.nodes[*spare].crash());
         for node in 0..self.nodes.len() {
             let life = self.nodes[node].life();
             self.after(TICK, Happening::Tick { node, life });
@@ -317,7 +324,7 @@ impl Simulation {
             Happening::Crash(node) => {
                 self.crash_for_a_while(node, false);
             }
-            Happening::GiveUp(node) => self.give_up(node),
+            Happening::Declare(node) => self.declare(node),
             Happening::Resume(node) => self.resume(node),
             Happening::Starve { node, pace, bursts } => self.starve(node, pace, bursts),
             Happening::Work { node, life } => self.work(node, life),
@@ -328,6 +335,7 @@ impl Simulation {
             }
             Happening::Restart(node) => self.restart(node),
             Happening::Undrain(member) => self.undrain(member),
+            Happening::GiveUp(node) => self.give_up(node),
             Happening::Heal => self.heal(),
         }
     }

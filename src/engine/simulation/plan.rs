@@ -11,7 +11,11 @@ use crate::engine::suspicion::Patience;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub nodes: usize,
+    /// Of these, how many come in place of others.
+    pub spares: usize,
     pub voters: usize,
+    /// Of crashes, after how many another comes, if there is one.
+    pub replace_percent: u64,
     /// So many vote once they are there.
     pub voters_max: usize,
     pub voter_replace_after: Duration,
@@ -101,6 +105,11 @@ impl Plan {
             log_loss_percent: percent(&mut voting, 60),
             lag_percent: percent(&mut voting, 90),
             voters_percent: percent(&mut voting, 60),
+            replace_percent: percent(&mut voting, 80),
+            spares: match voting.percent(40) {
+                true => voting.between(0, (nodes as u64 - 3).min(2)) as usize,
+                false => 0,
+            },
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,

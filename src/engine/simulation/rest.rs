@@ -26,7 +26,7 @@ impl Simulation {
         if let Some(gone) = in_sync.iter().find(|member| node(*member).member() != *member) {
             return Some(format!("counts on {gone:?}, which is gone"));
         }
-        if in_sync.len() != self.plan.copies.min(self.nodes.len()) {
+        if in_sync.len() != self.plan.copies.min(self.present()) {
             return Some(format!("has {} copies", in_sync.len()));
         }
         if node(*primary).copy(partition).serves() != Some(row.epoch) {

@@ -126,7 +126,7 @@ impl Voting {
         *disk = Disk { held, voted: disk.voted.max(term) };
     }
 
-    fn is_left_out(&mut self, percent: u64) -> bool {
+    pub(super) fn draws(&mut self, percent: u64) -> bool {
         self.random.percent(percent)
     }
 }
@@ -246,7 +246,7 @@ impl Simulation {
             let at = voting.random.between(0, reached.len() as u64 - 1) as usize;
             let voter = reached.swap_remove(at);
             let is_needed = !deciding.is_decided_by(|voter, _| holders.contains(&voter));
-            if is_needed || !voting.is_left_out(lag) {
+            if is_needed || !voting.draws(lag) {
                 holders.insert(voter);
             }
         }
@@ -279,7 +279,7 @@ impl Simulation {
         let others = membership.voting().map(|(voter, _)| voter);
         let others: Vec<VoterId> = others.chain(membership.learners.keys().copied()).collect();
         for voter in others {
-            let is_left_out = self.consensus.voting.is_left_out(self.plan.lag_percent);
+            let is_left_out = self.consensus.voting.draws(self.plan.lag_percent);
             if !is_left_out && self.reaches(leader, voter) {
                 self.consensus.voting.fill(voter);
                 self.step_voters(Event::CaughtUp(voter));
@@ -326,13 +326,20 @@ impl Simulation {
             };
             (*directory, sight)
         };
-        table.nodes().iter().map(sight).collect()
+        let mut sights: BTreeMap<DirectoryId, Sight> = table.nodes().iter().map(sight).collect();
+        for (_, directory) in self.consensus.voting.membership().voting() {
+            // Of those that are forgotten, only the last generation is known.
+            if table.is_dead(Member { directory, generation: Generation(0) }) {
+                sights.entry(directory).or_insert_with(Sight::dead);
+            }
+        }
+        sights
     }
 
     /// A process starts again. Now and then its log is lost: as long as a majority has its own.
     pub(super) fn reopen_log(&mut self, node: usize) {
         let percent = self.plan.log_loss_percent;
-        if percent > 0 && self.consensus.voting.is_left_out(percent) && self.may_lose_log(node) {
+        if percent > 0 && self.consensus.voting.draws(percent) && self.may_lose_log(node) {
             self.lose_log(node);
             *self.summary.faults.entry("log lost").or_default() += 1;
         }
@@ -364,9 +371,10 @@ impl Simulation {
         voting.engine = Voters::new(voting.terms, voting.membership().clone());
     }
 
-    fn may_lose_log(&self, node: usize) -> bool {
+    pub(super) fn may_lose_log(&self, node: usize) -> bool {
         let voting = &self.consensus.voting;
-        let is_kept = |voter, _| voting.node_of(voter).is_some_and(|it| it != node);
+        let is_there = |it: usize| it != node && !self.absent.contains(it);
+        let is_kept = |voter, _| voting.node_of(voter).is_some_and(is_there);
         voting.membership().is_decided_by(is_kept)
     }
 
@@ -411,7 +419,7 @@ impl Simulation {
     pub(super) fn unrest_of_voters(&self) -> Option<String> {
         let voting = &self.consensus.voting;
         let membership = voting.membership();
-        let fits = self.nodes.len().min(self.plan.voters_max);
+        let fits = self.present().min(self.plan.voters_max);
         let is_there = |voter: &VoterId| {
             voting.node_of(*voter).is_some_and(|node| self.nodes[node].is_running())
         };

@@ -65,10 +65,24 @@ pub(crate) struct Sight {
     pub voter: Option<VoterId>,
 }
 
+impl Sight {
+    /// One of which nothing is known but that it is dead.
+    pub(crate) fn dead() -> Sight {
+        Sight {
+            standing: Standing::Dead,
+            zone: NodeId::new(""),
+            is_witness: false,
+            is_draining: false,
+            voter: None,
+        }
+    }
+}
+
 /// What has happened.
 #[derive(Clone, Debug)]
 pub(crate) enum Event {
-    /// The nodes as they are now. Whoever votes and is not among them counts as down.
+    /// The nodes as they are now. Whoever votes and is not among them counts as down: those that
+    /// are forgotten are to be among them, as dead.
     Seen(BTreeMap<DirectoryId, Sight>),
     /// A learner lacks next to nothing of the log.
     CaughtUp(VoterId),

@@ -121,7 +121,7 @@ impl Play {
                 simulation.lead(node);
             }
             "wipe" => {
-                simulation.nodes[node].crash();
+                simulation.crash(node);
                 simulation.lose_log(node);
             }
             verb => panic!("no such command: {verb}"),

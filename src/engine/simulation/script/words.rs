@@ -60,6 +60,8 @@ fn calm() -> Plan {
     let millis = Duration::from_millis;
     Plan {
         nodes: 3,
+        spares: 0,
+        replace_percent: 0,
         voters: 3,
         voters_max: 3,
         voter_replace_after: millis(3_600_000),
