@@ -193,6 +193,7 @@ impl Lane {
         let wanted = unit.take_wanted().filter(|_| result.is_some());
         let (partition, letters) = (unit.partition, unit.take_letters());
         self.admissions.release(unit.partition, unit.take_answered());
+        self.admissions.set_crowd(unit.partition, unit.crowd());
         self.timer.set(index, unit.next_deadline());
         unit.take_wakers(&mut self.wakers.borrow_mut());
         drop(unit);

@@ -7,6 +7,7 @@
 
 mod admissions;
 mod alarms;
+mod blocked;
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use crate::engine::hash::partition_of;
 use crate::engine::id::{EntityId, Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::outbox::{Config, Frame, Inbox, Number, Outbox, Receipt};
+use crate::engine::outbox::{Bounds, Claim, Config, Frame, Inbox, Number};
+use crate::engine::outbox::{Outbox, Outgoing, Receipt};
 use crate::entity::deeds::Parcel;
 use crate::wire::mail::Sent;
 
@@ -28,6 +29,18 @@ pub(crate) enum Letter {
     Receipt(Receipt),
 }
 
+/// What the handler under way may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// Everything: that there is room was looked at before.
+    #[default]
+    Free,
+    /// What there is room for.
+    IfRoom,
+    /// That, and what the claim allows that came with the message.
+    Claim(Option<Claim>),
+}
+
 /// The messages of one partition.
 pub(crate) struct Post {
     partitions: u16,
@@ -44,6 +57,8 @@ pub(crate) struct Post {
     sending: Vec<bool>,
     /// The number that is given next in the batch under way.
     next: Number,
+    /// What the handler under way may send.
+    pub(crate) right: Right,
     /// What the handler under way has sent.
     fresh: Vec<Number>,
     /// Whose messages are applied first.
@@ -69,6 +84,7 @@ impl Post {
             owners: BTreeMap::new(),
             sending: vec![false; kinds],
             next: Number::default(),
+            right: Right::Free,
             fresh: Vec::new(),
             applies_next: PartitionId(0),
             has_more: false,
@@ -151,13 +167,32 @@ impl Post {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Whether asks of this entity type have to wait until less is kept.
-    pub(crate) fn holds_up(&self, kind: u16) -> bool {
-        self.is_used && !self.outbox.has_room() && self.is_sending(kind)
+    /// Whether what asks of this entity type send may not fit.
+    pub(crate) fn is_short(&self, kind: u16) -> bool {
+        self.is_used && !self.outbox.has_room() && self.sending[usize::from(kind)]
     }
 
-    pub(crate) fn is_sending(&self, kind: u16) -> bool {
-        self.is_used && self.sending.get(usize::from(kind)).is_some_and(|is_sending| *is_sending)
+    /// Where messages go, and how large they are.
+    pub(crate) fn outgoing(&self, sent: &[Parcel]) -> Box<[Outgoing]> {
+        let to = |parcel: &Parcel| partition_of(&parcel.key, self.partitions);
+        sent.iter().map(|parcel| (to(parcel), parcel.bytes())).collect()
+    }
+
+    /// Whether the handler under way may send these.
+    pub(crate) fn may_send(&self, outgoing: &[Outgoing]) -> bool {
+        match self.right {
+            Right::Free => true,
+            Right::IfRoom => self.outbox.fits(outgoing),
+            Right::Claim(claim) => self.outbox.admits(outgoing, claim),
+        }
+    }
+
+    /// The handler under way has succeeded, and sends these.
+    pub(crate) fn admitted(&mut self, sent: &[Parcel]) {
+        if matches!(self.right, Right::Claim(_)) && !self.outbox.has_room() {
+            let outgoing = self.outgoing(sent);
+            self.outbox.admitted(&outgoing);
+        }
     }
 
     /// Whether nothing is to be done.
@@ -171,8 +206,11 @@ impl Post {
 /// The bounds of the engine from those of the grid.
 pub(crate) fn config(limits: &crate::config::Limits) -> Config {
     Config {
-        messages_max: limits.outbox_messages_max,
-        bytes_max: limits.outbox_bytes_max,
+        whole: Bounds { messages: limits.outbox_messages_max, bytes: limits.outbox_bytes_max },
+        per_receiver: Bounds {
+            messages: limits.outbox_messages_per_receiver_max,
+            bytes: limits.outbox_bytes_per_receiver_max,
+        },
         parked_max: limits.parked_messages_max,
         frame_max: FRAME_MAX,
         attempts_max: limits.message_attempts_max,

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::handling::{self, At};
+use super::super::undone::NO_ROOM;
 use super::{Entities, Execution, Undone};
 use crate::engine::id::{PartitionId, Version};
 use crate::engine::instant::Timestamp;
-use crate::engine::outbox::Number;
+use crate::engine::outbox::{Number, Outgoing};
 use crate::entity::Entity;
 use crate::entity::deeds::{Deeds, Parcel};
 use crate::key;
@@ -33,6 +34,8 @@ pub(crate) enum Arrived {
     Duplicate,
     /// The entity must be loaded first.
     Away,
+    /// There is no room for what its handler sends.
+    NoRoom(Box<[Outgoing]>),
     /// Its handler could not do it.
     Undone(String),
 }
@@ -70,6 +73,7 @@ impl<E: Entity> Entities<E> {
         let source = Source::Message(&arrival);
         match handling::run_encoded(at, accepted, body, &source, self, execution) {
             Ok(failed) => Arrived::Applied { failed },
+            Err(Undone::NoRoom(outgoing)) => Arrived::NoRoom(outgoing),
             Err(undone) => Arrived::Undone(reason(undone)),
         }
     }
@@ -77,6 +81,7 @@ impl<E: Entity> Entities<E> {
     /// Does what a handler has done beyond its entity's state. The change is noted after that.
     pub(crate) fn perform(&mut self, slot: u32, deeds: Deeds, execution: &mut Execution) {
         let (id, position) = (self.id(slot), execution.position);
+        execution.post.admitted(&deeds.sent);
         let keep = |parcel| {
             let parcel = Arc::new(parcel);
             let number = execution.post.send(position, id, &parcel);
@@ -187,5 +192,6 @@ pub(super) fn reason(undone: Undone) -> String {
             format!("{what} too large: {bytes} of at most {max_bytes}")
         }
         Undone::Undecodable(reason) => reason,
+        Undone::NoRoom(_) => NO_ROOM.to_owned(),
     }
 }

@@ -20,6 +20,8 @@ pub(crate) enum Fired {
     Passed { missed: u64 },
     /// The entity must be loaded first.
     Away,
+    /// There is no room for what its handler sends.
+    NoRoom,
     /// Its handler could not do it.
     Undone(String),
     /// This build has no such handler, or cannot read what is there.
@@ -73,6 +75,7 @@ impl<E: Entity> Entities<E> {
             Ok(failed) => Fired::Done { failed, missed: turn.missed },
             // Another build may be able to: it is the program that is wrong, and not the firing.
             Err(Undone::Undecodable(reason)) => Fired::Unreadable(reason),
+            Err(Undone::NoRoom(_)) => Fired::NoRoom,
             Err(undone) => Fired::Undone(reason(undone)),
         }
     }

@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 
 use super::super::entities::{Arrival, Arrived};
 use super::super::held::Held;
-use super::super::post::Letter;
+use super::super::post::{Letter, Post, Right};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::id::{EntityId, PartitionId, Version};
 use crate::engine::instant::Instant;
 use crate::engine::outbox::{Effect, Number};
+use crate::engine::write_behind;
 use crate::entity::deeds::Parcel;
 use crate::store::RowKey;
 use crate::wire::mail::{Parked, Sent};
@@ -99,17 +100,27 @@ impl Unit {
                 break;
             }
         }
+        while left > 0 && self.has_room() {
+            let Post { inbox, outbox, .. } = &mut *self.execution.post;
+            let Some(from) = inbox.resume(outbox) else { break };
+            while left > 0 && self.apply_next(from, loaded) {
+                left -= 1;
+            }
+        }
         self.execution.post.has_more = left == 0;
         self.finish_batch();
         let seq = self.primary.committed();
         self.execution.post.inbox.mark(seq);
+        if self.execution.post.inbox.take_urgency() {
+            self.step_write_behind(write_behind::Event::Flush);
+        }
         let persisted = self.write_behind.as_ref().map_or(seq, |queue| queue.persisted());
         self.execution.post.inbox.persisted(persisted);
     }
 
     /// Applies the next message of a sender. Returns whether the one behind it may be looked at.
     fn apply_next(&mut self, from: PartitionId, loaded: Option<&RowKey>) -> bool {
-        let has_room = self.has_room() && self.execution.post.outbox.has_room_behind();
+        let has_room = self.has_room();
         let Some((number, parcel)) = self.execution.post.inbox.next(from).filter(|_| has_room)
         else {
             return false;
@@ -133,11 +144,13 @@ impl Unit {
         self.begin();
         let arrival = Arrival { from, number, parcel: &parcel, is_loaded };
         let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
+        execution.post.right = Right::Claim(execution.post.inbox.claim(from));
         let arrived = quietly(|| entities.arrive(arrival, execution));
         let arrived = arrived.unwrap_or_else(|undone| {
             let Undone::Panicked(message) = undone else { unreachable!("it ran quietly") };
             Arrived::Undone(format!("panicked: {message}"))
         });
+        self.execution.post.right = Right::Free;
         let panics = std::mem::take(&mut self.execution.panics);
         if panics > 0 {
             self.metrics.panicked(kind as u16, panics);
@@ -149,6 +162,10 @@ impl Unit {
             Arrived::Duplicate => self.metrics.message("duplicate"),
             Arrived::Away => {
                 self.loading.want(row_key());
+                return false;
+            }
+            Arrived::NoRoom(outgoing) => {
+                self.execution.post.inbox.put_aside(from, outgoing);
                 return false;
             }
             Arrived::Undone(reason) => {

@@ -2,15 +2,20 @@
 
 use super::super::alarms::Sleeper;
 use super::super::entities::Fired;
+use super::super::post::Right;
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::instant::Instant;
 use crate::store::RowKey;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reminders that fire before asks have their turn.
 const FIRE_AT_ONCE: usize = 500;
+
+/// When a reminder is tried again that sends what there is no room for.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
 impl Unit {
     /// When a reminder is to be fired at the earliest. Never while its change could not be stored.
@@ -20,9 +25,7 @@ impl Unit {
     }
 
     fn may_fire(&self) -> bool {
-        let post = &self.execution.post;
-        let is_serving = post.is_open && !self.primary.is_fenced();
-        is_serving && self.has_room() && post.outbox.has_room_behind()
+        self.execution.post.is_open && !self.primary.is_fenced() && self.has_room()
     }
 
     /// Fires what is due.
@@ -84,6 +87,10 @@ impl Unit {
                 self.forget_stale(sleeper);
             }
             Fired::Away => self.wait_for(sleeper, row_key),
+            Fired::NoRoom => {
+                let later = self.execution.time + NO_ROOM_RETRY;
+                self.execution.post.alarms_mut().retry(sleeper, later);
+            }
             Fired::Undone(reason) => self.firing_failed(sleeper, &reason),
             Fired::Unreadable(reason) => self.firing_waits(sleeper, &reason),
         }
@@ -92,7 +99,9 @@ impl Unit {
     fn try_fire(&mut self, sleeper: &Sleeper, is_loaded: bool, gives_up: bool) -> Fired {
         let kind = usize::from(sleeper.0);
         let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
+        execution.post.right = Right::IfRoom;
         let fired = quietly(|| entities.fire(&sleeper.1, is_loaded, gives_up, execution));
+        self.execution.post.right = Right::Free;
         let panics = std::mem::take(&mut self.execution.panics);
         if panics > 0 {
             self.metrics.panicked(sleeper.0, panics);
