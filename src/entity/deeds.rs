@@ -86,6 +86,13 @@ pub(crate) struct Reminder {
     pub(crate) body: Box<[u8]>,
 }
 
+impl Reminder {
+    /// What it takes in memory and in a row, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.name.len() + self.message.len() + self.body.len() + 64
+    }
+}
+
 /// What becomes of a repeated reminder's firings whose successors are due, too: after a crash, say.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Missed {

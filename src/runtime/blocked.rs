@@ -55,6 +55,10 @@ impl Blocked {
         std::mem::take(&mut self.owed)
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.asks.len()
+    }
+
     /// Whether one waits that came before, for the same entity.
     pub(crate) fn has(&self, kind: u16, key_hash: u64) -> bool {
         self.entities.contains_key(&(kind, key_hash))

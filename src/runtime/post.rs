@@ -69,6 +69,19 @@ pub(crate) struct Post {
     pub(crate) wake_at: Option<Instant>,
     /// The other partitions can be reached.
     pub(crate) is_open: bool,
+    /// The grid is being left.
+    pub(crate) leaving: Leaving,
+}
+
+/// How far a partition is in ending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leaving {
+    #[default]
+    Not,
+    /// No reminder fires any more; messages go on.
+    NoReminders,
+    /// Nothing is applied or sent any more.
+    NoMessages,
 }
 
 impl Post {
@@ -90,6 +103,7 @@ impl Post {
             has_more: false,
             wake_at: None,
             is_open: false,
+            leaving: Leaving::Not,
         }
     }
 
@@ -193,6 +207,11 @@ impl Post {
             let outgoing = self.outgoing(sent);
             self.outbox.admitted(&outgoing);
         }
+    }
+
+    /// Whether nothing is applied or sent any more.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.leaving == Leaving::NoMessages
     }
 
     /// Whether nothing is to be done.

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use fastness::prelude::*;
-use fastness::testkit::{TestGrid, TestGridBuilder};
-use fastness::{Address, AskError, EntityOptions, Limits};
+use fastness::testkit::{Calls, TestGrid, TestGridBuilder};
+use fastness::{Address, AskError, EntityOptions, LeaveError, Limits};
 use tokio::task::spawn_local;
 
 use crate::messages::metric;
@@ -55,6 +55,15 @@ impl Relay {
             let back = RelayPlay { from: *cx.key(), times: times - 1 };
             cx.send(Address::<Relay>::of(from), back);
         }
+    }
+
+    /// Has another note much.
+    fn send_much(&mut self, to: u64, bytes: u64, cx: &mut Context<Self>) {
+        cx.send(Address::<Relay>::of(to), RelayHear { text: "x".repeat(bytes as usize) });
+    }
+
+    fn hear(&mut self, text: String) {
+        self.noted.push(text.len() as u64);
     }
 
     fn set_stuck(&mut self, stuck: bool) {
@@ -224,5 +233,61 @@ fn a_crowd_of_asks_that_wait_for_the_outbox_is_bounded() {
         }
         quiet(grid).await;
         assert_eq!(noted(grid, stuck).await.len(), 40);
+    });
+}
+
+#[test]
+fn the_bound_of_what_waits_for_the_store_counts_messages() {
+    let limits = Limits { pending_bytes_max: 50_000, ..Limits::default() };
+    let builder = TestGrid::builder().partitions(1).limits(limits);
+    builder.entity::<Relay>(EntityOptions::new()).run(async |grid| {
+        grid.faults().hold(Calls::Writes);
+        for key in 0..5 {
+            grid.entity::<Relay>(key).send_much(9, 10_000).await.unwrap();
+        }
+        let busy = grid.complete(grid.entity::<Relay>(6).send_much(9, 1)).await;
+        assert!(matches!(busy, Err(AskError::Busy(_))), "{busy:?}");
+        grid.faults().heal();
+        quiet(grid).await;
+        assert_eq!(noted(grid, 9).await, [10_000; 5]);
+    });
+}
+
+/// All that follows from what was asked before is in the store when the grid is left.
+#[test]
+fn leaving_lets_messages_arrive_and_stores_what_they_do() {
+    let builder = TestGrid::builder().partitions(4);
+    let hour = EntityOptions::new().write_behind(3600 * SECOND);
+    builder.entity::<Relay>(hour).run(async |grid| {
+        grid.entity::<Relay>(1).serve(2, 3, 6).await.unwrap();
+        grid.leave().await.unwrap();
+        let noted = async |key| grid.stored::<Relay>(key).await.unwrap().unwrap().noted;
+        assert_eq!(noted(2).await, [6, 6, 6, 4, 4, 4, 2, 2, 2, 0, 0, 0]);
+        assert_eq!(noted(1).await, [5, 5, 5, 3, 3, 3, 1, 1, 1]);
+    });
+}
+
+/// One that does not arrive stays with its sender.
+#[test]
+fn leaving_does_not_wait_for_ever_for_a_message_and_it_goes_on_afterwards() {
+    let (retry_min, retry_max) = (60 * SECOND, 60 * SECOND);
+    let limits = Limits { retry_min, retry_max, ..Limits::default() };
+    let builder = TestGrid::builder().limits(limits.clone());
+    builder.entity::<Relay>(EntityOptions::new()).run(async |grid| {
+        grid.entity::<Relay>(2).set_stuck(true).await.unwrap();
+        grid.entity::<Relay>(1).send(2, 7).await.unwrap();
+        let before = grid.clock().now();
+        grid.leave().await.unwrap();
+        let waited = grid.clock().now().saturating_since(before);
+        assert!(waited <= limits.leave_max / 2 + SECOND, "{waited:?}");
+        grid.crash().await.unwrap();
+        grid.entity::<Relay>(2).set_stuck(false).await.unwrap();
+        quiet(grid).await;
+        assert_eq!(noted(grid, 2).await, [7]);
+    });
+    relays(Limits::default()).run(async |grid| {
+        grid.entity::<Relay>(2).set_stuck(true).await.unwrap();
+        grid.entity::<Relay>(1).send(2, 7).await.unwrap();
+        assert_eq!(grid.leave().await, Err(LeaveError::Undelivered { messages: 1 }));
     });
 }

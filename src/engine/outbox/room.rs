@@ -24,8 +24,8 @@
 //! Consider a claim that moves weight from a sender of excess `a` to a receiver of `b <= a`, and
 //! any `j` partitions. If they hold the sender and not the receiver, their sum does not grow. If
 //! both, only where `a < w`, which leaves the sender none: their sum is `s(j - 1) + w` at most. If
-//! the receiver only, let `q` be the sum of the others of them: `q <= t(j - 1)`, and with sender and
-//! receiver `q + a + b <= t(j + 1)`; so `2 (q + b) <= t(j - 1) + t(j + 1)`, which is
+//! the receiver only, let `q` be the sum of the others of them: `q <= t(j - 1)`, and with sender
+//! and receiver `q + a + b <= t(j + 1)`; so `2 (q + b) <= t(j - 1) + t(j + 1)`, which is
 //! `2 (t(j) - w)`, and the sum after is `t(j)` at most. So no excess is more than `t(1)`: with 256
 //! partitions, 513 messages. (One that was applied and is not forgotten counts at its receiver
 //! only: its sender makes no other claim until it is.)

@@ -89,7 +89,7 @@ impl<E: Entity> Entities<E> {
         };
         let sent: Vec<Sent> = deeds.sent.into_iter().map(keep).collect();
         if !sent.is_empty() {
-            self.with_mail(slot, |mail| mail.sent.extend(sent));
+            self.with_mail(slot, |mail| sent.into_iter().for_each(|sent| mail.send(sent)));
         }
         self.remind(slot, deeds.reminders, execution);
     }
@@ -124,9 +124,7 @@ impl<E: Entity> Entities<E> {
         if self.slots.get(slot).is_none() {
             return;
         }
-        self.with_mail(slot, |mail| {
-            mail.sent.retain(|sent| numbers.binary_search(&sent.number).is_err())
-        });
+        self.with_mail(slot, |mail| mail.forget(numbers));
         self.stamp(slot, FORGET_DELAY, false, execution);
     }
 
@@ -137,11 +135,7 @@ impl<E: Entity> Entities<E> {
         parked: Parked,
         execution: &mut Execution,
     ) -> Version {
-        self.with_mail(slot, |mail| {
-            if let Some(sent) = mail.sent.iter_mut().find(|sent| sent.number == number) {
-                sent.parked = Some(parked);
-            }
-        });
+        self.with_mail(slot, |mail| mail.park(number, parked));
         self.stamp(slot, Duration::ZERO, false, execution);
         self.version(slot)
     }
@@ -153,14 +147,14 @@ impl<E: Entity> Entities<E> {
         again: bool,
         execution: &mut Execution,
     ) -> Option<Version> {
-        let at = self.slots.get(slot)?.mail().sent.iter().position(|it| it.number == number)?;
+        self.slots.get(slot)?;
         let mut settled = None;
-        self.with_mail(slot, |mail| settled = Some(mail.sent.remove(at)));
+        self.with_mail(slot, |mail| settled = mail.take(number));
         let Sent { parcel, .. } = settled?;
         if again {
             let (id, position) = (self.id(slot), execution.position);
             let number = execution.post.send(position, id, &parcel);
-            self.with_mail(slot, |mail| mail.sent.push(Sent { number, parcel, parked: None }));
+            self.with_mail(slot, |mail| mail.send(Sent { number, parcel, parked: None }));
         }
         self.stamp(slot, Duration::ZERO, false, execution);
         Some(self.version(slot))

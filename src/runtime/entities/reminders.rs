@@ -11,6 +11,7 @@ use crate::engine::instant::Timestamp;
 use crate::entity::Entity;
 use crate::entity::deeds::{Missed, Reminder};
 use crate::key::{self, Key};
+use crate::wire::record::Record;
 
 /// What became of an entity's reminder.
 pub(crate) enum Fired {
@@ -123,6 +124,16 @@ impl<E: Entity> Entities<E> {
         self.set_alarm(slot, execution);
     }
 
+    /// The reminders of the entity's row, which takes the place of what is in memory. Those whose
+    /// time had come when the entity last changed have fired, or were cancelled, and fire no more.
+    pub(super) fn reminders_of_row(&self, slot: u32, record: Option<&Record<'_>>) -> Vec<Reminder> {
+        let of_row = record.map_or(&[][..], |record| &record.mail.reminders);
+        let present = &self.slots[slot].mail().reminders;
+        let changed_at =
+            self.slots[slot].extra.as_ref().map_or_else(Default::default, |it| it.time);
+        of_row.iter().filter_map(|reminder| rest_of(reminder, present, changed_at)).collect()
+    }
+
     /// When the entity is to be reminded next.
     pub(super) fn next_reminder(&self, slot: u32) -> Option<Timestamp> {
         self.slots.get(slot)?.mail().reminders.iter().map(|reminder| reminder.due_at).min()
@@ -134,6 +145,18 @@ impl<E: Entity> Entities<E> {
         let sleeper: Sleeper = (self.kind, Arc::from(key));
         execution.post.alarms_mut().set(&sleeper, self.next_reminder(slot));
     }
+}
+
+/// What is left of a row's reminder, if these have come after it.
+fn rest_of(reminder: &Reminder, present: &[Reminder], changed_at: Timestamp) -> Option<Reminder> {
+    if reminder.due_at > changed_at {
+        return Some(reminder.clone());
+    }
+    if let Some(after_it) = present.iter().find(|present| present.name == reminder.name) {
+        return Some(after_it.clone());
+    }
+    let next = turn(&Reminder { missed: Missed::Once, ..reminder.clone() }, changed_at).next?;
+    Some(Reminder { due_at: next, ..reminder.clone() })
 }
 
 /// What the reminder, which is due, comes to now.
@@ -181,6 +204,29 @@ mod tests {
         };
         let turn = turn(&reminder, Timestamp::from_micros(now));
         (turn.fires, turn.missed, turn.next.map(Timestamp::as_micros))
+    }
+
+    #[test]
+    fn what_has_fired_does_not_come_back_with_its_row() {
+        let at = Timestamp::from_micros;
+        let reminder = |due: u64, every: Option<u64>| Reminder {
+            name: "r".into(),
+            due_at: at(due),
+            every: every.map(Duration::from_micros),
+            missed: Missed::Each(9),
+            message: "m".into(),
+            body: [].into(),
+        };
+        let rest = |row: &Reminder, present: &[Reminder], changed_at| {
+            rest_of(row, present, at(changed_at)).map(|it| it.due_at.as_micros())
+        };
+        let (once, again) = (reminder(100, None), reminder(100, Some(10)));
+        assert_eq!(rest(&once, &[], 99), Some(100), "cancelled, and the row knows nothing of that");
+        assert_eq!(rest(&once, &[reminder(200, None)], 99), Some(100), "put off, likewise");
+        assert_eq!(rest(&once, &[], 100), None, "fired");
+        assert_eq!(rest(&once, &[reminder(200, None)], 100), Some(200), "fired, and set again");
+        assert_eq!(rest(&again, &[reminder(110, Some(10))], 135), Some(110), "three are behind");
+        assert_eq!(rest(&again, &[], 135), Some(140));
     }
 
     #[test]

@@ -41,6 +41,9 @@ impl Unit {
     /// Runs what waited and has room now. Returns whether there was any.
     pub(super) fn retry_blocked(&mut self) -> bool {
         let mut has_run = false;
+        if self.execution.post.is_silent() {
+            return false;
+        }
         while !self.blocked.is_empty() && self.has_room() && self.waiting.is_empty() {
             let outbox = &self.execution.post.outbox;
             let ready = self.blocked.take_ready(|outgoing| outbox.fits(outgoing));

@@ -9,7 +9,7 @@ use tokio::sync::oneshot;
 
 use super::super::entities::{Arrival, Arrived};
 use super::super::held::Held;
-use super::super::post::{Letter, Post, Right};
+use super::super::post::{Leaving, Letter, Post, Right};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::id::{EntityId, PartitionId, Version};
@@ -44,6 +44,16 @@ impl Unit {
         self.execution.post.wake_at = Some(now);
     }
 
+    /// The grid is being left. Returns what is still on its way: messages that are kept, and asks
+    /// that wait for room for more.
+    pub(crate) fn leave(&mut self, now: Instant, leaving: Leaving) -> usize {
+        self.now = now;
+        let post = &mut self.execution.post;
+        post.leaving = leaving;
+        post.wake_at = Some(now); // it may go on
+        if self.primary.is_fenced() { 0 } else { post.outbox.len() + self.blocked.len() }
+    }
+
     /// Takes in what another partition says.
     pub(crate) fn receive(&mut self, now: Instant, from: PartitionId, letter: Letter) {
         self.now = now;
@@ -64,7 +74,8 @@ impl Unit {
 
     /// Applies what has come, and sends what may leave.
     pub(super) fn exchange_letters(&mut self) {
-        if self.execution.post.is_quiet(self.now) || self.primary.is_fenced() {
+        let is_over = self.primary.is_fenced() || self.execution.post.is_silent();
+        if is_over || self.execution.post.is_quiet(self.now) {
             return;
         }
         self.apply_messages(None);
@@ -85,6 +96,9 @@ impl Unit {
 
     /// Applies what has come, as far as there is room. `loaded` was asked of the store just now.
     pub(super) fn apply_messages(&mut self, loaded: Option<&RowKey>) {
+        if self.execution.post.is_silent() {
+            return;
+        }
         let (mut senders, mut first): (Vec<PartitionId>, Vec<PartitionId>) = {
             let next = self.execution.post.applies_next;
             self.execution.post.inbox.pending().partition(|from| *from < next)

@@ -292,7 +292,7 @@ impl Unit {
         let post = &self.execution.post;
         let is_behind = self.write_behind.is_some() && post.inbox.is_behind();
         let rows = is_behind.then_some(self.housekeeping_at);
-        let letters = post.wake_at.filter(|_| !self.primary.is_fenced());
+        let letters = post.wake_at.filter(|_| !self.primary.is_fenced() && !post.is_silent());
         let deadlines = [rows, letters, self.reminder_at(), self.blocked.next_deadline()];
         deadlines.into_iter().flatten().min()
     }

@@ -2,7 +2,7 @@
 
 use super::super::alarms::Sleeper;
 use super::super::entities::Fired;
-use super::super::post::Right;
+use super::super::post::{Leaving, Right};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::instant::Instant;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// Reminders that fire before asks have their turn.
-const FIRE_AT_ONCE: usize = 500;
+const FIRE_AT_ONCE: usize = 100;
 
 /// When a reminder is tried again that sends what there is no room for.
 const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
@@ -25,7 +25,11 @@ impl Unit {
     }
 
     fn may_fire(&self) -> bool {
-        self.execution.post.is_open && !self.primary.is_fenced() && self.has_room()
+        let post = &self.execution.post;
+        // Whose entity is away waits for the store; when that answers, others have their turn.
+        let may_load = !self.loading.is_long();
+        let is_leaving = post.leaving > Leaving::Not;
+        post.is_open && !is_leaving && !self.primary.is_fenced() && self.has_room() && may_load
     }
 
     /// Fires what is due.
