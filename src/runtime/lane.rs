@@ -220,7 +220,8 @@ impl Lane {
         }
     }
 
-    /// Of each pair of units one frame at most is not answered, so mailboxes stay bounded.
+    /// Of each pair of units one frame at most is not answered, or two with a claim, so mailboxes
+    /// stay bounded.
     fn post(&self, from: PartitionId, letters: Vec<(PartitionId, Letter)>) {
         let peers = self.peers.borrow();
         for (to, letter) in letters {

@@ -6,7 +6,6 @@
 //! `persistence` takes batches to the store.
 
 mod admissions;
-mod alarms;
 mod blocked;
 pub(crate) mod call;
 pub(crate) mod client_session;

@@ -222,8 +222,9 @@ impl Node {
         self.store.is_some()
     }
 
-    /// Waits until all is answered, has arrived, and is stored; false if it can no longer be stored.
-    /// Messages that have not arrived after half of the time stay where they are, stored as well.
+    /// Waits until all is answered, has arrived, and is stored; false if it can no longer be
+    /// stored. Messages that have not arrived after half of the time stay where they are, stored,
+    /// too.
     async fn drain(&self, undelivered: &mut usize) -> bool {
         let clock = &self.router.clock;
         let until = clock.now() + self.router.registry.limits.leave_max / 2;

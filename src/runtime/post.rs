@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::alarms::{self, Alarms};
 use crate::engine::hash::partition_of;
 use crate::engine::id::{EntityId, Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
@@ -12,7 +13,6 @@ use crate::engine::outbox::{Outbox, Outgoing, Receipt};
 use crate::entity::deeds::Parcel;
 use crate::wire::mail::Sent;
 
-use super::alarms::Alarms;
 use super::inbox_rows::InboxRows;
 
 /// How long a frame waits for its answer. Within one process none is lost; a store that is slow may
@@ -28,6 +28,9 @@ pub(crate) enum Letter {
     Frame(Frame<Arc<Parcel>>),
     Receipt(Receipt),
 }
+
+/// An entity, by the number of its type and its encoded key: it may not be in memory.
+pub(crate) type Sleeper = (u16, Arc<[u8]>);
 
 /// What the handler under way may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -50,7 +53,7 @@ pub(crate) struct Post {
     pub(crate) inbox: Inbox<Arc<Parcel>>,
     pub(crate) rows: InboxRows,
     /// Which of its entities are to be reminded.
-    alarms: Alarms,
+    alarms: Alarms<Sleeper>,
     /// Who sent what is kept.
     pub(crate) owners: BTreeMap<Number, EntityId>,
     /// Entity types, by number, whose handlers were seen to send.
@@ -85,7 +88,11 @@ pub(crate) enum Leaving {
 }
 
 impl Post {
-    pub(crate) fn new(config: Config, partitions: u16, kinds: usize) -> Post {
+    pub(crate) fn new(
+        (config, alarms): (Config, alarms::Config),
+        partitions: u16,
+        kinds: usize,
+    ) -> Post {
         let epoch = Epoch::default(); // until it begins
         Post {
             partitions,
@@ -93,7 +100,7 @@ impl Post {
             outbox: Outbox::new(config, epoch),
             inbox: Inbox::new(epoch),
             rows: InboxRows::default(),
-            alarms: Alarms::default(),
+            alarms: Alarms::new(alarms),
             owners: BTreeMap::new(),
             sending: vec![false; kinds],
             next: Number::default(),
@@ -130,11 +137,11 @@ impl Post {
         (&mut self.rows, &mut self.inbox)
     }
 
-    pub(crate) fn alarms(&self) -> &Alarms {
+    pub(crate) fn alarms(&self) -> &Alarms<Sleeper> {
         &self.alarms
     }
 
-    pub(crate) fn alarms_mut(&mut self) -> &mut Alarms {
+    pub(crate) fn alarms_mut(&mut self) -> &mut Alarms<Sleeper> {
         self.is_used = true;
         &mut self.alarms
     }
@@ -223,8 +230,13 @@ impl Post {
 }
 
 /// The bounds of the engine from those of the grid.
-pub(crate) fn config(limits: &crate::config::Limits) -> Config {
-    Config {
+pub(crate) fn config(limits: &crate::config::Limits) -> (Config, alarms::Config) {
+    let alarms = alarms::Config {
+        attempts_max: limits.message_attempts_max,
+        retry_min: limits.retry_min,
+        retry_max: limits.retry_max,
+    };
+    let outbox = Config {
         whole: Bounds { messages: limits.outbox_messages_max, bytes: limits.outbox_bytes_max },
         per_receiver: Bounds {
             messages: limits.outbox_messages_per_receiver_max,
@@ -236,5 +248,6 @@ pub(crate) fn config(limits: &crate::config::Limits) -> Config {
         retry_min: limits.retry_min,
         retry_max: limits.retry_max,
         resend_after: RESEND_AFTER,
-    }
+    };
+    (outbox, alarms)
 }

@@ -259,11 +259,10 @@ fn leaving_lets_messages_arrive_and_stores_what_they_do() {
     let builder = TestGrid::builder().partitions(4);
     let hour = EntityOptions::new().write_behind(3600 * SECOND);
     builder.entity::<Relay>(hour).run(async |grid| {
-        grid.entity::<Relay>(1).serve(2, 3, 6).await.unwrap();
+        grid.entity::<Relay>(1).serve(2, 3, 99).await.unwrap();
         grid.leave().await.unwrap();
-        let noted = async |key| grid.stored::<Relay>(key).await.unwrap().unwrap().noted;
-        assert_eq!(noted(2).await, [6, 6, 6, 4, 4, 4, 2, 2, 2, 0, 0, 0]);
-        assert_eq!(noted(1).await, [5, 5, 5, 3, 3, 3, 1, 1, 1]);
+        let noted = async |key| grid.stored::<Relay>(key).await.unwrap().unwrap().noted.len();
+        assert_eq!((noted(1).await, noted(2).await), (150, 150));
     });
 }
 

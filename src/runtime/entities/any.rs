@@ -357,7 +357,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
     }
 
     fn sent(&self, slot: u32) -> &[Sent] {
-        self.slots.get(slot).map_or(&[], |known| &known.mail().sent())
+        self.slots.get(slot).map_or(&[], |known| known.mail().sent())
     }
 
     fn park_sent(

@@ -1,15 +1,15 @@
 //! Reminders of entities: set, cancelled, fired.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::super::alarms::Sleeper;
 use super::super::handling::{self, At};
+use super::super::post::Sleeper;
 use super::mail::{Source, reason};
 use super::{Entities, Execution, Undone};
+use crate::engine::alarms::{Missed, Rhythm};
 use crate::engine::instant::Timestamp;
 use crate::entity::Entity;
-use crate::entity::deeds::{Missed, Reminder};
+use crate::entity::deeds::Reminder;
 use crate::key::{self, Key};
 use crate::wire::record::Record;
 
@@ -27,15 +27,6 @@ pub(crate) enum Fired {
     Undone(String),
     /// This build has no such handler, or cannot read what is there.
     Unreadable(String),
-}
-
-/// What is to be done with a reminder that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn {
-    fires: bool,
-    missed: u64,
-    /// When it is due after that.
-    next: Option<Timestamp>,
 }
 
 impl<E: Entity> Entities<E> {
@@ -60,7 +51,7 @@ impl<E: Entity> Entities<E> {
         let Some(reminder) = due.min_by_key(|reminder| reminder.due_at).cloned() else {
             return Fired::Passed { missed: 0 };
         };
-        let turn = turn(&reminder, execution.time);
+        let turn = reminder.rhythm().turn(execution.time);
         if !turn.fires || gives_up {
             self.turn(slot, &reminder.name, turn.next, execution);
             self.stamp(slot, self.delay, false, execution);
@@ -155,56 +146,15 @@ fn rest_of(reminder: &Reminder, present: &[Reminder], changed_at: Timestamp) -> 
     if let Some(after_it) = present.iter().find(|present| present.name == reminder.name) {
         return Some(after_it.clone());
     }
-    let next = turn(&Reminder { missed: Missed::Once, ..reminder.clone() }, changed_at).next?;
+    let next = Rhythm { missed: Missed::Once, ..reminder.rhythm() }.turn(changed_at).next?;
     Some(Reminder { due_at: next, ..reminder.clone() })
-}
-
-/// What the reminder, which is due, comes to now.
-fn turn(reminder: &Reminder, now: Timestamp) -> Turn {
-    let Some(every) = reminder.every.map(|every| every.max(Duration::from_micros(1))) else {
-        return Turn { fires: true, missed: 0, next: None };
-    };
-    let every = u64::try_from(every.as_micros()).unwrap_or(u64::MAX);
-    let late = now.as_micros().saturating_sub(reminder.due_at.as_micros());
-    // Firings whose successors are due, too.
-    let behind = late / every;
-    let after = |firings: u64| {
-        let later = every.saturating_mul(firings);
-        Some(Timestamp::from_micros(reminder.due_at.as_micros().saturating_add(later)))
-    };
-    match reminder.missed {
-        Missed::Skip if behind > 0 => {
-            Turn { fires: false, missed: behind + 1, next: after(behind + 1) }
-        }
-        Missed::Each(most) if behind < u64::from(most.max(1)) => {
-            Turn { fires: true, missed: 0, next: after(1) }
-        }
-        Missed::Each(most) => {
-            let missed = behind + 1 - u64::from(most.max(1));
-            Turn { fires: true, missed, next: after(missed + 1) }
-        }
-        Missed::Once | Missed::Skip => {
-            Turn { fires: true, missed: behind, next: after(behind + 1) }
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::time::Duration;
 
-    fn at(missed: Missed, now: u64) -> (bool, u64, Option<u64>) {
-        let reminder = Reminder {
-            name: "r".into(),
-            due_at: Timestamp::from_micros(100),
-            every: Some(Duration::from_micros(10)),
-            missed,
-            message: "m".into(),
-            body: [].into(),
-        };
-        let turn = turn(&reminder, Timestamp::from_micros(now));
-        (turn.fires, turn.missed, turn.next.map(Timestamp::as_micros))
-    }
+    use super::*;
 
     #[test]
     fn what_has_fired_does_not_come_back_with_its_row() {
@@ -227,22 +177,5 @@ mod tests {
         assert_eq!(rest(&once, &[reminder(200, None)], 100), Some(200), "fired, and set again");
         assert_eq!(rest(&again, &[reminder(110, Some(10))], 135), Some(110), "three are behind");
         assert_eq!(rest(&again, &[], 135), Some(140));
-    }
-
-    #[test]
-    fn in_time_all_policies_are_alike() {
-        for missed in [Missed::Once, Missed::Each(3), Missed::Skip] {
-            assert_eq!(at(missed, 100), (true, 0, Some(110)));
-            assert_eq!(at(missed, 109), (true, 0, Some(110)));
-        }
-    }
-
-    #[test]
-    fn what_was_missed_is_one_firing_or_each_or_none() {
-        assert_eq!(at(Missed::Once, 135), (true, 3, Some(140)));
-        assert_eq!(at(Missed::Skip, 135), (false, 4, Some(140)));
-        assert_eq!(at(Missed::Each(4), 135), (true, 0, Some(110)), "three are behind it");
-        assert_eq!(at(Missed::Each(2), 135), (true, 2, Some(130)), "the last two: 120 and 130");
-        assert_eq!(at(Missed::Each(0), 135), (true, 3, Some(140)));
     }
 }

@@ -1,8 +1,7 @@
 //! A unit's reminders: those that are due are fired.
 
-use super::super::alarms::Sleeper;
 use super::super::entities::Fired;
-use super::super::post::{Leaving, Right};
+use super::super::post::{Leaving, Right, Sleeper};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::instant::Instant;
@@ -144,15 +143,8 @@ impl Unit {
     /// Tries again later, and in the end goes on without.
     fn firing_failed(&mut self, sleeper: &Sleeper, reason: &str) {
         self.metrics.reminder("undone", 1);
-        let failures = self.execution.post.alarms_mut().count_failure(sleeper);
-        let limits = self.execution.limits();
-        if failures < limits.message_attempts_max {
-            let doublings = failures.saturating_sub(1).min(16);
-            let after = limits.retry_min.saturating_mul(1 << doublings).min(limits.retry_max);
-            let at = self.execution.time + after;
-            self.execution.post.alarms_mut().retry(sleeper, at);
-            return;
-        }
+        let now = self.execution.time;
+        let Some(failures) = self.execution.post.alarms_mut().failed(sleeper, now) else { return };
         let (partition, entity_type) = (self.partition, self.type_name(sleeper));
         tracing::error!(%partition, entity_type, reason, failures, "reminder is given up");
         self.metrics.reminder("given_up", 1);
