@@ -20,15 +20,19 @@ impl Unit {
     /// When a reminder is to be fired at the earliest. Never while its change could not be stored.
     pub(super) fn reminder_at(&self) -> Option<Instant> {
         let at = self.execution.post.alarms().next_at()?;
-        self.may_fire().then(|| self.time.when(at))
+        self.may_look().then(|| self.time.when(at))
+    }
+
+    /// Whether reminders may fire whose entities may have to be loaded. When the store has answered
+    /// for some, others have their turn.
+    fn may_look(&self) -> bool {
+        self.may_fire() && !self.loading.is_long()
     }
 
     fn may_fire(&self) -> bool {
         let post = &self.execution.post;
-        // Whose entity is away waits for the store; when that answers, others have their turn.
-        let may_load = !self.loading.is_long();
         let is_leaving = post.leaving > Leaving::Not;
-        post.is_open && !is_leaving && !self.primary.is_fenced() && self.has_room() && may_load
+        post.is_open && !is_leaving && !self.primary.is_fenced() && self.has_room()
     }
 
     /// Fires what is due.
@@ -41,7 +45,7 @@ impl Unit {
             let Some(sleeper) = self.execution.post.alarms().due(self.execution.time) else {
                 break;
             };
-            if !self.may_fire() {
+            if !self.may_look() {
                 break;
             }
             self.fire(&sleeper, false);
