@@ -200,11 +200,15 @@ pub struct Limits {
     /// discarded yet. Each is held in memory, too; at the bound the partition takes no writes.
     pub dead_letters_per_partition_max: usize,
     /// Messages that one partition has sent and still keeps, because their receivers do not have
-    /// them durably. At the bound, asks of entity types that send wait; what messages and reminders
-    /// send may come to as much again.
+    /// them durably. At the bound, asks whose handlers send wait, and so do messages and reminders;
+    /// but what two full partitions have sent to each other goes on.
     pub outbox_messages_max: usize,
     /// Bytes of these.
     pub outbox_bytes_max: u64,
+    /// Of these, messages to one partition: who sends to others does not wait for one that is slow.
+    pub outbox_messages_per_receiver_max: usize,
+    /// Bytes of these.
+    pub outbox_bytes_per_receiver_max: u64,
     /// Bytes of one encoded message that a handler sends.
     pub message_bytes_max: usize,
     /// How often a message is tried whose handler panics, before it is parked; and a reminder,
@@ -248,6 +252,8 @@ impl Default for Limits {
             dead_letters_per_partition_max: 10_000,
             outbox_messages_max: 10_000,
             outbox_bytes_max: 16 << 20,
+            outbox_messages_per_receiver_max: 2500,
+            outbox_bytes_per_receiver_max: 4 << 20,
             message_bytes_max: 1 << 20,
             message_attempts_max: 5,
             parked_messages_max: 10_000,
@@ -276,6 +282,8 @@ impl Limits {
             ("dead_letters_per_partition_max", self.dead_letters_per_partition_max),
             ("outbox_messages_max", self.outbox_messages_max),
             ("outbox_bytes_max", self.outbox_bytes_max as usize),
+            ("outbox_messages_per_receiver_max", self.outbox_messages_per_receiver_max),
+            ("outbox_bytes_per_receiver_max", self.outbox_bytes_per_receiver_max as usize),
             ("message_attempts_max", self.message_attempts_max as usize),
             ("batch_records_max", self.batch_records_max),
             ("sessions_per_partition_max", self.sessions_per_partition_max),

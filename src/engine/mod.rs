@@ -2,13 +2,14 @@
 //!
 //! `replica` and `write_behind` take an event, change themselves, and say what is to be done:
 //! `step(Event, &mut Vec<Effect>)`. What depends on time, as `write_behind` does, is told it first,
-//! and says when it wants to be woken (`next_deadline()`). `execution`, `eviction` and `outbox` are
-//! asked, and answer at once.
+//! and says when it wants to be woken (`next_deadline()`). `execution`, `eviction`, `outbox`
+//! and `alarms` are asked, and answer at once.
 //!
 //! No clock, no randomness, no I/O, no tasks, no hash-map order: the same inputs give the same
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+pub(crate) mod alarms;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod breakage;
 #[cfg(any(test, feature = "simulation"))]

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use super::{Entity, Message};
 use crate::codec;
+pub use crate::engine::alarms::Missed;
+use crate::engine::alarms::Rhythm;
 use crate::engine::instant::Timestamp;
 use crate::key::{IntoKey, Key};
 
@@ -86,16 +88,15 @@ pub(crate) struct Reminder {
     pub(crate) body: Box<[u8]>,
 }
 
-/// What becomes of a repeated reminder's firings whose successors are due, too: after a crash, say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Missed {
-    /// All of them together are one firing.
-    #[default]
-    Once,
-    /// Each fires; of more than so many, only the last so many.
-    Each(u32),
-    /// None of them fires: the next firing is the next that is in time.
-    Skip,
+impl Reminder {
+    pub(crate) fn rhythm(&self) -> Rhythm {
+        Rhythm { due_at: self.due_at, every: self.every, missed: self.missed }
+    }
+
+    /// What it takes in memory and in a row, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.name.len() + self.message.len() + self.body.len() + 64
+    }
 }
 
 /// When a reminder fires.

@@ -176,7 +176,7 @@ fn begin<E: Entity, M: MessageTo<E>>(
             Err(call) => call,
         },
     };
-    let admitted = call.router.try_admit(at.1).and_then(|()| {
+    let admitted = call.router.try_admit::<M>(at).and_then(|()| {
         call.router.try_number::<M>(call.which, at, now).inspect_err(|_| {
             call.router.admissions.release(at.1, 1);
         })
@@ -227,7 +227,7 @@ async fn send<E: Entity, M: MessageTo<E>>(call: Call<E, M>) -> Result<Sent<E, M>
             // It costs nothing to number it, and one that is far ahead must not hold a place.
             router.number::<M>(call.which, at).await?;
         }
-        router.admit(at.1).await?;
+        router.admit::<M>(at).await?;
         let place = Place { router: &router, at };
         let numbered = router.number::<M>(call.which, at).await?;
         std::mem::forget(place); // the ask has it now

@@ -9,9 +9,10 @@ use crate::engine::outbox::Number;
 use crate::store::{DeadLetter, Row};
 
 use super::error::{PersistError, SessionError};
+use super::post::Leaving;
 use super::processing_unit::{
-    CloseSession, DiscardLetter, ListDeadLetters, ListParked, OpenLetter, OpenSession, Persist,
-    ProcessingUnit, ReplayLetter, SettleParked,
+    CloseSession, DiscardLetter, Leave, ListDeadLetters, ListParked, OpenLetter, OpenSession,
+    Persist, ProcessingUnit, ReplayLetter, SettleParked,
 };
 use super::router::Router;
 use super::unit::{LetterId, Opened, ParkedMessage, Settled};
@@ -62,6 +63,16 @@ impl Router {
             wait.await.map_err(|_| PersistError::Unavailable)?;
         }
         Ok(())
+    }
+
+    /// Tells all units that the grid is being left. Returns how many messages, and asks that want
+    /// to send some, are still on their way.
+    pub(crate) async fn leaving(&self, leaving: Leaving) -> usize {
+        let mut left = 0;
+        for unit in self.units() {
+            left += unit.send(Leave(leaving)).await.unwrap_or_default();
+        }
+        left
     }
 
     /// All writes that the store refused for good: each one's partition, its entity's key, for a

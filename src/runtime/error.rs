@@ -78,6 +78,13 @@ pub enum LeaveError {
         /// How many entities' newest changes the store does not have.
         pending: usize,
     },
+    /// Messages between entities had not arrived after half of `Limits::leave_max`, and there is no
+    /// store in which they could wait for the next start.
+    #[error("left before {messages} messages had arrived, and there is no store to keep them")]
+    Undelivered {
+        /// How many.
+        messages: usize,
+    },
     /// A thread of the grid had panicked, or the store did not close.
     #[error("a thread of the grid had panicked, or its store did not close")]
     ThreadPanicked,

@@ -14,12 +14,14 @@ use crate::codec;
 use crate::engine::execution::{self, Numbered, Outcome, Verdict};
 use crate::engine::id::{PartitionId, RequestId};
 use crate::engine::instant::Instant;
+use crate::engine::outbox::Outgoing;
 use crate::entity::{Entity, MessageTo, Mode};
 use crate::error::AskError;
 use crate::key::Key;
 use crate::metrics::Lookup;
 use crate::store::RowKey;
 
+use super::admissions::crowd_of;
 use super::entities::Entities;
 use super::execution::Execution;
 use super::handling::{self, At};
@@ -65,6 +67,8 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn target_kind(&self) -> u16;
     fn partition(&self) -> PartitionId;
     fn writes(&self) -> bool;
+    /// See [`crowd_of`].
+    fn crowd(&self) -> u64;
     fn asked_at(&self) -> Instant;
     fn deadline(&self) -> Instant;
     fn key_hash(&self, entities: &dyn Any) -> u64;
@@ -72,8 +76,13 @@ pub(crate) trait AnyAsk: Send + Sync {
     fn look_up(&self, entities: &dyn Any) -> Lookup;
     /// Its entity, as the store names it.
     fn row_key(&self) -> RowKey;
-    /// Runs it and leaves its answer with `execution`.
-    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution);
+    /// Runs it and leaves its answer with `execution`. Returns what it wants to send if there is no
+    /// room for that: then it is queued as before.
+    fn execute(
+        self: Arc<Self>,
+        entities: &mut dyn Any,
+        execution: &mut Execution,
+    ) -> Option<Box<[Outgoing]>>;
     /// Gives the held answer to the caller, who is to be woken; returns its outcome's name, if the
     /// caller is there.
     fn release(&self, wakers: &mut Vec<Waker>) -> Option<&'static str>;
@@ -168,6 +177,18 @@ impl<E: Entity, M: MessageTo<E>> Exchange<E, M> {
         }
     }
 
+    /// It has not run after all. Returns whether its caller still waits.
+    fn put_back(&self, message: M, execution: &mut Execution) -> bool {
+        let mut stage = self.stage();
+        let is_there = matches!(*stage, Stage::Claimed(_));
+        if let Stage::Claimed(waker) = &mut *stage {
+            *stage = Stage::Queued(message, waker.take());
+        } else {
+            execution.given_up += 1;
+        }
+        is_there
+    }
+
     /// Leaves the answer to be released later.
     fn hold(&self, answer: Reply<M>) {
         let mut stage = self.stage();
@@ -247,6 +268,10 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         M::Mode::WRITES
     }
 
+    fn crowd(&self) -> u64 {
+        if M::Mode::WRITES { crowd_of(self.target.kind, M::NAME) } else { 0 }
+    }
+
     fn asked_at(&self) -> Instant {
         self.asked_at
     }
@@ -270,7 +295,11 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
         RowKey { entity_type: E::NAME.into(), key: key.into() }
     }
 
-    fn execute(self: Arc<Self>, entities: &mut dyn Any, execution: &mut Execution) {
+    fn execute(
+        self: Arc<Self>,
+        entities: &mut dyn Any,
+        execution: &mut Execution,
+    ) -> Option<Box<[Outgoing]>> {
         let entities: &mut Entities<E> =
             entities.downcast_mut().expect("the kind's entities are of the ask's type");
         let slot = entities.access(&self.target.key, execution);
@@ -279,19 +308,27 @@ impl<E: Entity, M: MessageTo<E>> AnyAsk for Exchange<E, M> {
             Ok(floor) => {
                 let Some(message) = self.claim() else {
                     execution.given_up += 1;
-                    return; // the caller gave up, and knows that it did not run
+                    return None; // the caller gave up, and knows that it did not run
                 };
                 let at = At { key: &self.target.key, slot, request: self.request() };
-                if M::Mode::WRITES {
-                    let record = self.numbered.as_ref().map(|numbered| (numbered, floor));
-                    handling::write(at, message, record, entities, execution)
-                } else {
+                let record = self.numbered.as_ref().map(|numbered| (numbered, floor));
+                if !M::Mode::WRITES {
                     (handling::read(at, message, entities, execution), entities.seen(slot))
+                } else if execution.post.is_short(self.target.kind) {
+                    match handling::write_if_room(at, message, record, entities, execution) {
+                        Ok(written) => written,
+                        Err((message, outgoing)) => {
+                            return self.put_back(message, execution).then_some(outgoing);
+                        }
+                    }
+                } else {
+                    handling::write(at, message, record, entities, execution)
                 }
             }
         };
         self.hold(answer);
         execution.answer(self, entity, saw, entities.is_write_through());
+        None
     }
 
     fn release(&self, wakers: &mut Vec<Waker>) -> Option<&'static str> {

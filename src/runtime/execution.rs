@@ -15,7 +15,7 @@ use crate::entity::deeds::{Deeds, Parcel};
 
 use super::exchange::AnyAsk;
 use super::held::Held;
-use super::post::Post;
+use super::post::{Post, Right};
 use super::registry::Registry;
 use super::undone::{Undone, check_size};
 
@@ -149,7 +149,11 @@ impl Execution {
                 return Err(Undone::Panicked(text));
             }
         }
-        Ok(())
+        if self.post.right == Right::Free || deeds.sent.is_empty() || self.post.outbox.has_room() {
+            return Ok(());
+        }
+        let outgoing = self.post.outgoing(&deeds.sent);
+        if self.post.may_send(&outgoing) { Ok(()) } else { Err(Undone::NoRoom(outgoing)) }
     }
 
     /// Holds what the handler under way has sent until the change that it is part of, to this

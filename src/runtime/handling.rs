@@ -3,6 +3,7 @@
 use crate::codec;
 use crate::engine::execution::{Numbered, Outcome};
 use crate::engine::id::{EntityId, RequestId, Version};
+use crate::engine::outbox::Outgoing;
 use crate::entity::deeds::Deeds;
 use crate::entity::delivery::Accepted;
 use crate::entity::{Context, Entity, Message, MessageTo};
@@ -10,6 +11,7 @@ use crate::entity::{Context, Entity, Message, MessageTo};
 use super::entities::{Entities, Executed, Source};
 use super::exchange::Reply;
 use super::execution::Execution;
+use super::post::Right;
 use super::undone::{Undone, check_size, quietly};
 
 /// Which entity a message goes to, and as which request.
@@ -39,15 +41,62 @@ pub(crate) fn read<E: Entity, M: MessageTo<E>>(
     })
 }
 
+/// An answer, and what it depends on.
+pub(crate) type Written<M> = (Reply<M>, (EntityId, Version));
+
 /// Runs a handler that may change its entity. With `record`, its answer is kept with the entity:
-/// as which numbered ask, and under which floor. Returns the answer and what it depends on.
+/// as which numbered ask, and under which floor.
 pub(crate) fn write<E: Entity, M: MessageTo<E>>(
     at: At<'_, E>,
     message: M,
     record: Option<(&Numbered, u64)>,
     entities: &mut Entities<E>,
     execution: &mut Execution,
-) -> (Reply<M>, (EntityId, Version)) {
+) -> Written<M> {
+    run_write(at, message, record, entities, execution).unwrap_or_else(|(undone, seen)| {
+        (Err(undone.into()), seen) // it may send whatever it wants to
+    })
+}
+
+/// Likewise; if there is no room for what it sends, it has not run, and the message comes back. It
+/// is read back from its encoding for that, so this is only for when there may be none.
+pub(crate) fn write_if_room<E: Entity, M: MessageTo<E>>(
+    at: At<'_, E>,
+    message: M,
+    record: Option<(&Numbered, u64)>,
+    entities: &mut Entities<E>,
+    execution: &mut Execution,
+) -> Result<Written<M>, (M, Box<[Outgoing]>)> {
+    let Some(spare) = copy(&message) else {
+        return Ok(write(at, message, record, entities, execution));
+    };
+    execution.post.right = Right::IfRoom;
+    let written = run_write(at, message, record, entities, execution);
+    execution.post.right = Right::Free;
+    match written {
+        Err((Undone::NoRoom(outgoing), _)) => Err((spare, outgoing)),
+        Err((undone, seen)) => Ok((Err(undone.into()), seen)),
+        Ok(written) => Ok(written),
+    }
+}
+
+fn copy<M: Message>(message: &M) -> Option<M> {
+    let copy = quietly(|| {
+        let mut bytes = Vec::new();
+        codec::encode_into(message, &mut bytes).ok()?;
+        codec::decode(&bytes).ok()
+    });
+    copy.ok().flatten()
+}
+
+/// `Err` if there is no room for what it sends.
+fn run_write<E: Entity, M: MessageTo<E>>(
+    at: At<'_, E>,
+    message: M,
+    record: Option<(&Numbered, u64)>,
+    entities: &mut Entities<E>,
+    execution: &mut Execution,
+) -> Result<Written<M>, (Undone, (EntityId, Version))> {
     let slot = at.slot.unwrap_or_else(|| entities.insert(at.key, execution.time));
     let (time, limits) = (execution.time, execution.limits());
     let _span = span::<E, M>(at.request).entered();
@@ -71,6 +120,9 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
             }
             (Ok(reply), encoded.map(Outcome::Reply))
         }
+        Err(undone @ Undone::NoRoom(_)) => {
+            return Err((undone, entities.note(slot, false, None, 0, execution)));
+        }
         Err(undone) => {
             execution.panics += u64::from(matches!(undone, Undone::Panicked(_)));
             let outcome = undone.outcome();
@@ -81,7 +133,7 @@ pub(crate) fn write<E: Entity, M: MessageTo<E>>(
     let recorded = numbered.zip(outcome);
     let (id, version) = entities.note(slot, changed, recorded, floor.unwrap_or(0), execution);
     execution.hold_fresh(id, version);
-    (answer, (id, version))
+    Ok((answer, (id, version)))
 }
 
 /// Runs the handler of an encoded message. Returns whether it failed, as it said itself.

@@ -193,6 +193,7 @@ impl Lane {
         let wanted = unit.take_wanted().filter(|_| result.is_some());
         let (partition, letters) = (unit.partition, unit.take_letters());
         self.admissions.release(unit.partition, unit.take_answered());
+        self.admissions.set_crowd(unit.partition, unit.crowd());
         self.timer.set(index, unit.next_deadline());
         unit.take_wakers(&mut self.wakers.borrow_mut());
         drop(unit);
@@ -219,7 +220,8 @@ impl Lane {
         }
     }
 
-    /// Of each pair of units one frame at most is not answered, so mailboxes stay bounded.
+    /// Of each pair of units one frame at most is not answered, or two with a claim, so mailboxes
+    /// stay bounded.
     fn post(&self, from: PartitionId, letters: Vec<(PartitionId, Letter)>) {
         let peers = self.peers.borrow();
         for (to, letter) in letters {

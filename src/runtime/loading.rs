@@ -13,8 +13,11 @@ use crate::store::RowKey;
 
 use super::exchange::AnyAsk;
 
-/// Entities that are asked of the store at once.
+/// Entities that are asked of the store at once because asks wait for them.
 const LOADS_AT_ONCE: usize = 1000;
+
+/// The same for messages and reminders: few, so that asks do not wait long behind them.
+const LOADS_OF_MESSAGES: usize = 200;
 
 /// Entities that a partition wants from the store.
 pub(crate) struct Load {
@@ -27,8 +30,10 @@ pub(crate) struct Loading {
     entities: BTreeMap<RowKey, Waiters>,
     /// Those of them that messages wait for, or reminders.
     for_messages: BTreeSet<RowKey>,
-    /// To be asked of the store, in this order.
+    /// To be asked of the store, in this order: what asks wait for, and what only messages and
+    /// reminders wait for.
     wanted: VecDeque<RowKey>,
+    wanted_later: VecDeque<RowKey>,
     /// The store was asked, and has not answered.
     is_outstanding: bool,
     /// The store failed so often in a row, and is not asked before then.
@@ -48,6 +53,7 @@ impl Loading {
             entities: BTreeMap::new(),
             for_messages: BTreeSet::new(),
             wanted: VecDeque::new(),
+            wanted_later: VecDeque::new(),
             is_outstanding: false,
             failures: 0,
             retry_at: None,
@@ -66,10 +72,15 @@ impl Loading {
     /// A message waits for its entity, or a reminder.
     pub(crate) fn want(&mut self, key: RowKey) {
         if !self.entities.contains_key(&key) {
-            self.wanted.push_back(key.clone());
+            self.wanted_later.push_back(key.clone());
             self.entities.insert(key.clone(), Waiters::new());
         }
         self.for_messages.insert(key);
+    }
+
+    /// Whether so many are waited for like this that no more reminders should be.
+    pub(crate) fn is_long(&self) -> bool {
+        self.for_messages.len() >= LOADS_OF_MESSAGES
     }
 
     /// Whether that is so.
@@ -81,10 +92,10 @@ impl Loading {
     pub(crate) fn push(&mut self, key: RowKey, ask: Arc<dyn AnyAsk>) {
         let earlier = self.next_deadline.map_or(ask.deadline(), |next| next.min(ask.deadline()));
         self.next_deadline = Some(earlier);
-        let waiters = self.entities.entry(key.clone()).or_insert_with(|| {
-            self.wanted.push_back(key);
-            Waiters::new()
-        });
+        let waiters = self.entities.entry(key.clone()).or_default();
+        if waiters.is_empty() {
+            self.wanted.push_back(key); // also if a message waits for it: that may take longer
+        }
         waiters.push_back(ask);
     }
 
@@ -94,16 +105,22 @@ impl Loading {
             return None;
         }
         self.retry_at = None;
-        let mut keys = Vec::new();
-        while keys.len() < LOADS_AT_ONCE
-            && let Some(key) = self.wanted.pop_front()
-        {
-            // Whoever wanted it may have given up.
-            if self.entities.contains_key(&key) {
-                keys.push((partition, key));
+        let mut keys = BTreeSet::new();
+        let queues =
+            [(&mut self.wanted, LOADS_AT_ONCE), (&mut self.wanted_later, LOADS_OF_MESSAGES)];
+        for (wanted, most) in queues {
+            let most = keys.len() + most;
+            while keys.len() < most
+                && let Some(key) = wanted.pop_front()
+            {
+                // Whoever wanted it may have given up, or it was asked for already.
+                if self.entities.contains_key(&key) {
+                    keys.insert(key);
+                }
             }
         }
         self.is_outstanding = !keys.is_empty();
+        let keys = keys.into_iter().map(|key| (partition, key)).collect();
         self.is_outstanding.then_some(Load { keys })
     }
 
@@ -118,7 +135,9 @@ impl Loading {
         self.failures = self.failures.saturating_add(1);
         self.retry_at = Some(now + after);
         for key in failed.into_iter().rev() {
-            self.wanted.push_front(key);
+            let has_asks = self.entities.get(&key).is_some_and(|waiters| !waiters.is_empty());
+            let wanted = if has_asks { &mut self.wanted } else { &mut self.wanted_later };
+            wanted.push_front(key);
         }
     }
 
@@ -139,6 +158,7 @@ impl Loading {
 
     pub(crate) fn take_all(&mut self) -> Vec<Arc<dyn AnyAsk>> {
         self.wanted.clear();
+        self.wanted_later.clear();
         self.next_deadline = None;
         self.for_messages.clear();
         std::mem::take(&mut self.entities).into_values().flatten().collect()

@@ -6,7 +6,7 @@
 //! `persistence` takes batches to the store.
 
 mod admissions;
-mod alarms;
+mod blocked;
 pub(crate) mod call;
 pub(crate) mod client_session;
 pub(crate) mod clock;

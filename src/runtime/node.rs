@@ -21,6 +21,7 @@ use super::error::{LeaveError, StartError};
 use super::exchange::AnyAsk;
 use super::lane::{GridNumber, Lane};
 use super::persistence::Persistence;
+use super::post::Leaving;
 use super::processing_unit::{Begin, ProcessingUnit};
 use super::recovery;
 use super::registry::Registry;
@@ -33,6 +34,9 @@ const RECORD_FORMAT: u16 = 1;
 
 /// How long threads and the store may take to end when leaving has taken all its time.
 const END_MAX: Duration = Duration::from_secs(5);
+
+/// How often a grid that is being left looks whether its messages have arrived.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// What a grid is started from.
 pub(crate) struct Plan {
@@ -164,9 +168,10 @@ impl Node {
         self.router.close();
         let clock = &self.router.clock;
         let deadline = clock.now() + self.router.registry.limits.leave_max;
+        let mut undelivered = 0;
         let drained = tokio::select! {
             biased;
-            drained = self.drain() => drained,
+            drained = self.drain(&mut undelivered) => drained,
             () = clock.sleep_until(deadline) => false,
         };
         let pending = self.router.metrics.count_pending();
@@ -179,9 +184,15 @@ impl Node {
         let result = match drained {
             false => Err(LeaveError::Incomplete { pending }),
             true if !is_whole => Err(LeaveError::ThreadPanicked),
+            true if undelivered > 0 && self.store.is_none() => {
+                Err(LeaveError::Undelivered { messages: undelivered })
+            }
             true => Ok(()),
         };
         match &result {
+            Ok(()) if undelivered > 0 => {
+                tracing::warn!(undelivered, "grid left; its messages go on when it starts again");
+            }
             Ok(()) => tracing::info!("grid left"),
             Err(error) => tracing::error!(%error, "grid left"),
         }
@@ -211,11 +222,33 @@ impl Node {
         self.store.is_some()
     }
 
-    /// Waits until all is answered and stored; false if it can no longer be stored.
-    async fn drain(&self) -> bool {
+    /// Waits until all is answered, has arrived, and is stored; false if it can no longer be
+    /// stored. Messages that have not arrived after half of the time stay where they are, stored,
+    /// too.
+    async fn drain(&self, undelivered: &mut usize) -> bool {
+        let clock = &self.router.clock;
+        let until = clock.now() + self.router.registry.limits.leave_max / 2;
+        self.router.leaving(Leaving::NoReminders).await;
         for partition in 0..self.router.partitions {
             self.router.admissions.take_all(PartitionId(partition)).await;
         }
+        loop {
+            if !self.persist().await {
+                return false;
+            }
+            *undelivered = self.router.leaving(Leaving::NoReminders).await;
+            if *undelivered == 0 || clock.now() >= until {
+                // Each partition was asked at another moment. After this nothing changes any more.
+                *undelivered = self.router.leaving(Leaving::NoMessages).await;
+            }
+            if *undelivered == 0 || clock.now() >= until {
+                return self.persist().await;
+            }
+            clock.sleep_until(clock.now() + LOOK_AGAIN_AFTER).await;
+        }
+    }
+
+    async fn persist(&self) -> bool {
         self.store.is_none() || self.router.persisted().await.is_ok()
     }
 

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::engine::alarms::{self, Alarms};
 use crate::engine::hash::partition_of;
 use crate::engine::id::{EntityId, Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::outbox::{Config, Frame, Inbox, Number, Outbox, Receipt};
+use crate::engine::outbox::{Bounds, Claim, Config, Frame, Inbox, Number};
+use crate::engine::outbox::{Outbox, Outgoing, Receipt};
 use crate::entity::deeds::Parcel;
 use crate::wire::mail::Sent;
 
-use super::alarms::Alarms;
 use super::inbox_rows::InboxRows;
 
 /// How long a frame waits for its answer. Within one process none is lost; a store that is slow may
@@ -28,6 +29,21 @@ pub(crate) enum Letter {
     Receipt(Receipt),
 }
 
+/// An entity, by the number of its type and its encoded key: it may not be in memory.
+pub(crate) type Sleeper = (u16, Arc<[u8]>);
+
+/// What the handler under way may send.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Right {
+    /// Everything: that there is room was looked at before.
+    #[default]
+    Free,
+    /// What there is room for.
+    IfRoom,
+    /// That, and what the claim allows that came with the message.
+    Claim(Option<Claim>),
+}
+
 /// The messages of one partition.
 pub(crate) struct Post {
     partitions: u16,
@@ -37,13 +53,15 @@ pub(crate) struct Post {
     pub(crate) inbox: Inbox<Arc<Parcel>>,
     pub(crate) rows: InboxRows,
     /// Which of its entities are to be reminded.
-    alarms: Alarms,
+    alarms: Alarms<Sleeper>,
     /// Who sent what is kept.
     pub(crate) owners: BTreeMap<Number, EntityId>,
     /// Entity types, by number, whose handlers were seen to send.
     sending: Vec<bool>,
     /// The number that is given next in the batch under way.
     next: Number,
+    /// What the handler under way may send.
+    pub(crate) right: Right,
     /// What the handler under way has sent.
     fresh: Vec<Number>,
     /// Whose messages are applied first.
@@ -54,10 +72,27 @@ pub(crate) struct Post {
     pub(crate) wake_at: Option<Instant>,
     /// The other partitions can be reached.
     pub(crate) is_open: bool,
+    /// The grid is being left.
+    pub(crate) leaving: Leaving,
+}
+
+/// How far a partition is in ending.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Leaving {
+    #[default]
+    Not,
+    /// No reminder fires any more; messages go on.
+    NoReminders,
+    /// Nothing is applied or sent any more.
+    NoMessages,
 }
 
 impl Post {
-    pub(crate) fn new(config: Config, partitions: u16, kinds: usize) -> Post {
+    pub(crate) fn new(
+        (config, alarms): (Config, alarms::Config),
+        partitions: u16,
+        kinds: usize,
+    ) -> Post {
         let epoch = Epoch::default(); // until it begins
         Post {
             partitions,
@@ -65,15 +100,17 @@ impl Post {
             outbox: Outbox::new(config, epoch),
             inbox: Inbox::new(epoch),
             rows: InboxRows::default(),
-            alarms: Alarms::default(),
+            alarms: Alarms::new(alarms),
             owners: BTreeMap::new(),
             sending: vec![false; kinds],
             next: Number::default(),
+            right: Right::Free,
             fresh: Vec::new(),
             applies_next: PartitionId(0),
             has_more: false,
             wake_at: None,
             is_open: false,
+            leaving: Leaving::Not,
         }
     }
 
@@ -100,11 +137,11 @@ impl Post {
         (&mut self.rows, &mut self.inbox)
     }
 
-    pub(crate) fn alarms(&self) -> &Alarms {
+    pub(crate) fn alarms(&self) -> &Alarms<Sleeper> {
         &self.alarms
     }
 
-    pub(crate) fn alarms_mut(&mut self) -> &mut Alarms {
+    pub(crate) fn alarms_mut(&mut self) -> &mut Alarms<Sleeper> {
         self.is_used = true;
         &mut self.alarms
     }
@@ -151,13 +188,37 @@ impl Post {
         std::mem::take(&mut self.fresh)
     }
 
-    /// Whether asks of this entity type have to wait until less is kept.
-    pub(crate) fn holds_up(&self, kind: u16) -> bool {
-        self.is_used && !self.outbox.has_room() && self.is_sending(kind)
+    /// Whether what asks of this entity type send may not fit.
+    pub(crate) fn is_short(&self, kind: u16) -> bool {
+        self.is_used && !self.outbox.has_room() && self.sending[usize::from(kind)]
     }
 
-    pub(crate) fn is_sending(&self, kind: u16) -> bool {
-        self.is_used && self.sending.get(usize::from(kind)).is_some_and(|is_sending| *is_sending)
+    /// Where messages go, and how large they are.
+    pub(crate) fn outgoing(&self, sent: &[Parcel]) -> Box<[Outgoing]> {
+        let to = |parcel: &Parcel| partition_of(&parcel.key, self.partitions);
+        sent.iter().map(|parcel| (to(parcel), parcel.bytes())).collect()
+    }
+
+    /// Whether the handler under way may send these.
+    pub(crate) fn may_send(&self, outgoing: &[Outgoing]) -> bool {
+        match self.right {
+            Right::Free => true,
+            Right::IfRoom => self.outbox.fits(outgoing),
+            Right::Claim(claim) => self.outbox.admits(outgoing, claim),
+        }
+    }
+
+    /// The handler under way has succeeded, and sends these.
+    pub(crate) fn admitted(&mut self, sent: &[Parcel]) {
+        if matches!(self.right, Right::Claim(_)) && !self.outbox.has_room() {
+            let outgoing = self.outgoing(sent);
+            self.outbox.admitted(&outgoing);
+        }
+    }
+
+    /// Whether nothing is applied or sent any more.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.leaving == Leaving::NoMessages
     }
 
     /// Whether nothing is to be done.
@@ -169,15 +230,24 @@ impl Post {
 }
 
 /// The bounds of the engine from those of the grid.
-pub(crate) fn config(limits: &crate::config::Limits) -> Config {
-    Config {
-        messages_max: limits.outbox_messages_max,
-        bytes_max: limits.outbox_bytes_max,
+pub(crate) fn config(limits: &crate::config::Limits) -> (Config, alarms::Config) {
+    let alarms = alarms::Config {
+        attempts_max: limits.message_attempts_max,
+        retry_min: limits.retry_min,
+        retry_max: limits.retry_max,
+    };
+    let outbox = Config {
+        whole: Bounds { messages: limits.outbox_messages_max, bytes: limits.outbox_bytes_max },
+        per_receiver: Bounds {
+            messages: limits.outbox_messages_per_receiver_max,
+            bytes: limits.outbox_bytes_per_receiver_max,
+        },
         parked_max: limits.parked_messages_max,
         frame_max: FRAME_MAX,
         attempts_max: limits.message_attempts_max,
         retry_min: limits.retry_min,
         retry_max: limits.retry_max,
         resend_after: RESEND_AFTER,
-    }
+    };
+    (outbox, alarms)
 }

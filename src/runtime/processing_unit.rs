@@ -18,7 +18,7 @@ use crate::engine::write_behind;
 use crate::store::{self, Loaded, Row, RowKey};
 
 use super::lane::Lane;
-use super::post::Letter;
+use super::post::{Leaving, Letter};
 use super::unit::{LetterId, Opened, ParkedMessage, Settled};
 
 pub(crate) struct ProcessingUnit {
@@ -94,6 +94,20 @@ impl Handler<Deliver> for ProcessingUnit {
     fn handle(&mut self, Deliver { from, letter }: Deliver, _: &mut Context<Self>) {
         let now = self.lane.clock.now();
         self.lane.with_unit(self.index, |unit| unit.receive(now, from, letter));
+    }
+}
+
+/// The grid is being left; answered with what is still on its way.
+#[derive(Message)]
+#[rtype(result = "usize")]
+pub(crate) struct Leave(pub(crate) Leaving);
+
+impl Handler<Leave> for ProcessingUnit {
+    type Result = usize;
+
+    fn handle(&mut self, Leave(leaving): Leave, _: &mut Context<Self>) -> usize {
+        let now = self.lane.clock.now();
+        self.lane.with_unit(self.index, |unit| unit.leave(now, leaving)).unwrap_or_default()
     }
 }
 

@@ -204,7 +204,7 @@ impl Restoring<'_> {
         let Some(kind) = self.registry.index_named(name) else {
             if !self.registry.retired.contains(name) {
                 *self.unknown.entry(name.to_owned()).or_default() += 1;
-            } else if record.is_some_and(|record| !record.mail.sent.is_empty()) {
+            } else if record.is_some_and(|record| !record.mail.sent().is_empty()) {
                 *self.owing.entry(name.to_owned()).or_default() += 1;
             }
             return Ok(None);

@@ -143,11 +143,14 @@ impl Router {
     }
 
     /// Takes a place at the partition, if one is free.
-    pub(crate) fn try_admit(&self, partition: PartitionId) -> Result<(), NotIn> {
+    pub(crate) fn try_admit<M: Message>(&self, at: (u16, PartitionId)) -> Result<(), NotIn> {
         if !self.is_open() {
             return Err(NotIn::Unavailable);
         }
-        match self.admissions.of(partition).try_acquire() {
+        if M::Mode::WRITES && self.admissions.is_crowded(at, M::NAME) {
+            return Err(NotIn::NotNow);
+        }
+        match self.admissions.of(at.1).try_acquire() {
             Ok(place) => {
                 place.forget(); // given back when the ask is answered
                 Ok(())
@@ -158,17 +161,26 @@ impl Router {
     }
 
     /// Waits for a place at the partition.
-    pub(crate) async fn admit(&self, partition: PartitionId) -> Result<(), NotIn> {
+    pub(crate) async fn admit<M: Message>(&self, at: (u16, PartitionId)) -> Result<(), NotIn> {
+        let partition = at.1;
         if !self.is_open() {
             return Err(NotIn::Unavailable);
         }
-        let place = self.admissions.of(partition).acquire().await;
-        place.map_err(|_| NotIn::Unavailable)?.forget(); // given back when the ask is answered
-        if self.is_open() {
-            return Ok(());
+        loop {
+            if M::Mode::WRITES {
+                self.admissions.eased(at, M::NAME).await;
+            }
+            let place = self.admissions.of(partition).acquire().await;
+            let place = place.map_err(|_| NotIn::Unavailable)?;
+            if !self.is_open() {
+                return Err(NotIn::Unavailable);
+            }
+            // Others may have come to wait meanwhile.
+            if !M::Mode::WRITES || !self.admissions.is_crowded(at, M::NAME) {
+                place.forget(); // given back when the ask is answered
+                return Ok(());
+            }
         }
-        self.admissions.release(partition, 1);
-        Err(NotIn::Unavailable)
     }
 
     /// The number of an ask.

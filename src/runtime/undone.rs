@@ -3,7 +3,11 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::engine::execution::Outcome;
+use crate::engine::outbox::Outgoing;
 use crate::error::AskError;
+
+/// For a person, where nobody tries again.
+pub(crate) const NO_ROOM: &str = "no room for what it sends";
 
 /// Why a handler left no trace.
 pub(crate) enum Undone {
@@ -15,6 +19,8 @@ pub(crate) enum Undone {
     },
     /// It could not even begin.
     Undecodable(String),
+    /// There is no room for what it wants to send: it is to be tried again.
+    NoRoom(Box<[Outgoing]>),
 }
 
 impl Undone {
@@ -25,7 +31,7 @@ impl Undone {
             &Undone::TooLarge { what, bytes, max_bytes } => {
                 Some(Outcome::TooLarge { what: what.into(), bytes, max_bytes })
             }
-            Undone::Undecodable(_) => None,
+            Undone::Undecodable(_) | Undone::NoRoom(_) => None,
         }
     }
 }
@@ -38,6 +44,7 @@ impl<M> From<Undone> for AskError<M> {
                 AskError::TooLarge { what, bytes, max_bytes }
             }
             Undone::Undecodable(reason) => AskError::Undecodable { reason },
+            Undone::NoRoom(_) => AskError::Panicked { message: NO_ROOM.to_owned() },
         }
     }
 }

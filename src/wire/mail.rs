@@ -12,16 +12,21 @@ use crate::entity::deeds::{Missed, Parcel, Reminder};
 
 use super::record::Bin;
 
+/// Bytes of a number and the partition that it is of.
+const APPLIED_BYTES: usize = 24;
+
 /// Messages and reminders of one entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Mail {
     /// What it has sent and its partition has not forgotten, ascending.
-    pub(crate) sent: Vec<Sent>,
+    sent: Vec<Sent>,
     /// Of each sending partition, the newest message that was applied to it, until the number in
     /// the partition's own row has passed that. Ascending by partition.
     pub(crate) applied: Vec<(PartitionId, Number)>,
     /// Ascending by name.
     pub(crate) reminders: Vec<Reminder>,
+    /// Of what it has sent.
+    sent_bytes: usize,
 }
 
 /// A message that an entity has sent.
@@ -30,6 +35,12 @@ pub(crate) struct Sent {
     pub(crate) number: Number,
     pub(crate) parcel: Arc<Parcel>,
     pub(crate) parked: Option<Parked>,
+}
+
+impl Sent {
+    fn bytes(&self) -> usize {
+        self.parcel.bytes() as usize
+    }
 }
 
 /// Why a message waits for a person.
@@ -41,6 +52,57 @@ pub(crate) struct Parked {
 }
 
 impl Mail {
+    /// Nothing.
+    pub(crate) const NONE: Mail =
+        Mail { sent: Vec::new(), applied: Vec::new(), reminders: Vec::new(), sent_bytes: 0 };
+
+    pub(crate) fn new(
+        sent: Vec<Sent>,
+        applied: Vec<(PartitionId, Number)>,
+        reminders: Vec<Reminder>,
+    ) -> Mail {
+        let sent_bytes = sent.iter().map(Sent::bytes).sum();
+        Mail { sent, applied, reminders, sent_bytes }
+    }
+
+    /// What it takes in memory and in a row, about.
+    pub(crate) fn bytes(&self) -> usize {
+        let reminders: usize = self.reminders.iter().map(Reminder::bytes).sum();
+        self.sent_bytes + APPLIED_BYTES * self.applied.len() + reminders
+    }
+
+    /// What the entity has sent and its partition keeps.
+    pub(crate) fn sent(&self) -> &[Sent] {
+        &self.sent
+    }
+
+    /// The entity has sent a message, of a higher number than those before.
+    pub(crate) fn send(&mut self, sent: Sent) {
+        self.sent_bytes += sent.bytes();
+        self.sent.push(sent);
+    }
+
+    /// These, ascending, need not be kept any more.
+    pub(crate) fn forget(&mut self, numbers: &[Number]) {
+        self.sent.retain(|sent| numbers.binary_search(&sent.number).is_err());
+        self.sent_bytes = self.sent.iter().map(Sent::bytes).sum();
+    }
+
+    /// A message is parked.
+    pub(crate) fn park(&mut self, number: Number, parked: Parked) {
+        if let Some(sent) = self.sent.iter_mut().find(|sent| sent.number == number) {
+            sent.parked = Some(parked);
+        }
+    }
+
+    /// Takes a message out.
+    pub(crate) fn take(&mut self, number: Number) -> Option<Sent> {
+        let at = self.sent.iter().position(|sent| sent.number == number)?;
+        let sent = self.sent.remove(at);
+        self.sent_bytes -= sent.bytes();
+        Some(sent)
+    }
+
     /// Whether a message of this number, or a later one, was applied.
     pub(crate) fn has_applied(&self, from: PartitionId, number: Number) -> bool {
         let at = self.applied.binary_search_by_key(&from, |(from, _)| *from);
@@ -228,15 +290,15 @@ mod tests {
             body: [0x80].into(),
         };
         let hour = Some(Duration::from_secs(3600));
-        Mail {
-            sent: vec![sent(0, None), sent(1, Some(parked))],
-            applied: vec![(PartitionId(3), number(4))],
-            reminders: vec![
+        Mail::new(
+            vec![sent(0, None), sent(1, Some(parked))],
+            vec![(PartitionId(3), number(4))],
+            vec![
                 reminder("a", None, Missed::Once),
                 reminder("b", hour, Missed::Each(4)),
                 reminder("c", hour, Missed::Skip),
             ],
-        }
+        )
     }
 
     /// What is stored must be readable for ever: if this fails, it is the code that is wrong.

@@ -109,7 +109,7 @@ pub(crate) fn encode(parts: Parts<'_>) -> Vec<u8> {
         time,
         change,
         sessions: answers.sessions().map(SessionOut::from).collect(),
-        outbox: mail.sent.iter().map(SentOut::from).collect(),
+        outbox: mail.sent().iter().map(SentOut::from).collect(),
         reminders: mail.reminders.iter().map(ReminderOut::from).collect(),
         applied: mail.applied.iter().map(AppliedOut::from).collect(),
         expires_at,
@@ -135,11 +135,11 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         time: body.time,
         change: body.change,
         answers: body.sessions.into_iter().map(SessionAnswers::from).collect(),
-        mail: Mail {
-            sent: body.outbox.into_iter().map(SentOut::into_sent).collect(),
-            applied: body.applied.into_iter().map(AppliedOut::into_applied).collect(),
-            reminders: body.reminders.into_iter().map(ReminderOut::into_reminder).collect(),
-        },
+        mail: Mail::new(
+            body.outbox.into_iter().map(SentOut::into_sent).collect(),
+            body.applied.into_iter().map(AppliedOut::into_applied).collect(),
+            body.reminders.into_iter().map(ReminderOut::into_reminder).collect(),
+        ),
         expires_at: body.expires_at,
     })
 }

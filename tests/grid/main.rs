@@ -9,6 +9,7 @@ mod durability;
 mod endings;
 mod entities;
 mod evolution;
+mod full_outboxes;
 #[cfg(feature = "sled")]
 mod killed;
 mod limits;

@@ -50,6 +50,18 @@ impl Sleeper {
         Err("no".to_owned())
     }
 
+    /// So many reminders at once, each with so many bytes.
+    fn plan(&mut self, reminders: u64, bytes: usize, cx: &mut Context<Self>) {
+        for number in 0..reminders {
+            let text = "x".repeat(bytes);
+            cx.remind(&number.to_string(), When::after(HOUR), SleeperHear { text });
+        }
+    }
+
+    fn hear(&mut self, text: String) {
+        self.rung.push(text.len() as u64);
+    }
+
     fn wake_up(&mut self, name: String, cx: &mut Context<Self>) {
         cx.cancel(&name);
     }
@@ -228,4 +240,73 @@ fn an_entity_has_so_many_reminders_at_most() {
         grid.advance(HOUR).await;
         assert_eq!(one.rung().await.unwrap(), [60, 90]);
     });
+}
+
+/// Much is due at once, of entities that are away; the store takes its time.
+#[test]
+fn an_ask_does_not_wait_behind_the_loads_of_all_reminders_that_are_due() {
+    sleepers().partitions(1).run(async |grid| {
+        let sleepers = 1200;
+        for key in 0..=sleepers {
+            let sleeper = grid.entity::<Sleeper>(key);
+            sleeper.sleep("a".to_owned(), if key == 0 { 7200 } else { 3600 }).await.unwrap();
+            sleeper.rest().await.unwrap();
+        }
+        grid.advance(HOUR - 10 * SECOND).await;
+        assert_eq!(count(grid, "fastness_entities{entity=\"sleeper\"}"), 0);
+        grid.faults().slow(Calls::Loads, grid.clock(), SECOND);
+        grid.advance(10 * SECOND).await; // all but the first
+        let before = grid.faults().loads();
+        let ask = grid.entity::<Sleeper>(0).ask(SleeperRung {}).deadline(3 * SECOND);
+        assert_eq!(grid.complete(ask).await.unwrap(), []);
+        assert!(grid.faults().loads() <= before + 2);
+        assert!(firings(grid, "fired") < sleepers, "they are still at it");
+        grid.advance(60 * SECOND).await;
+        assert_eq!(firings(grid, "fired"), sleepers);
+    });
+}
+
+#[test]
+fn the_bound_of_what_waits_for_the_store_counts_reminders() {
+    let limits = Limits { pending_bytes_max: 50_000, ..Limits::default() };
+    sleepers().partitions(1).limits(limits).run(async |grid| {
+        grid.faults().hold(Calls::Writes);
+        for key in 0..5 {
+            grid.entity::<Sleeper>(key).plan(10, 1000).await.unwrap();
+        }
+        let busy = grid.complete(grid.entity::<Sleeper>(9).plan(1, 1)).await;
+        assert!(matches!(busy, Err(AskError::Busy(_))), "{busy:?}");
+    });
+}
+
+/// What a store refuses has happened all the same.
+#[test]
+fn a_discarded_dead_letter_does_not_bring_back_a_reminder_that_has_fired() {
+    for crashes in [false, true] {
+        sleepers().run(async |grid| {
+            let one = grid.entity::<Sleeper>(1);
+            one.sleep("a".to_owned(), 60).await.unwrap();
+            one.sleep("b".to_owned(), 600).await.unwrap();
+            one.repeat(100, Policy::Once).await.unwrap();
+            grid.persisted().await.unwrap();
+            grid.faults().refuse_records(|row| &*row.key.entity_type == "sleeper");
+            grid.advance(110 * SECOND).await;
+            assert_eq!(one.rung().await.unwrap(), [60, 100]);
+            one.wake_up("b".to_owned()).await.unwrap();
+            grid.persisted().await.unwrap();
+            if crashes {
+                grid.crash().await.unwrap();
+            }
+            grid.faults().heal();
+            let letters = grid.complete(grid.dead_letters().list()).await.unwrap();
+            assert_eq!(letters.len(), 1);
+            grid.complete(grid.dead_letters().discard(&letters[0].id)).await.unwrap();
+            let one = grid.entity::<Sleeper>(1);
+            assert_eq!(one.rung().await.unwrap(), [], "as the row says");
+            grid.advance(80 * SECOND).await;
+            assert_eq!(one.rung().await.unwrap(), [], "what has fired does not fire again");
+            grid.advance(500 * SECOND).await;
+            assert_eq!(one.rung().await.unwrap(), [200, 300, 400, 500, 600, 600]);
+        });
+    }
 }

@@ -8,10 +8,18 @@
 //!
 //! Frames are numbered, too, and name the receiver's reign: so a frame that comes late, twice, or
 //! from before a crash is told from the newest, and nothing but the newest is applied.
+//!
+//! What a partition keeps is bounded ([`room`]), as a whole and for each receiver. A message whose
+//! handler sends what does not fit is undone and put aside: it waits for room, with those behind
+//! it of the same sender, and those of other senders pass. How partitions that are full of messages
+//! to each other go on all the same is told there.
 
 mod receiver;
+mod room;
 mod sender;
 
+#[cfg(test)]
+mod full;
 #[cfg(test)]
 mod property;
 
@@ -20,6 +28,7 @@ use std::time::Duration;
 use super::id::{Epoch, Position};
 
 pub(crate) use receiver::Inbox;
+pub(crate) use room::{Bounds, Claim, Outgoing};
 pub(crate) use sender::{Effect, Outbox};
 
 /// A message's number among all that its partition sends. Never repeats; not all are given.
@@ -34,11 +43,10 @@ pub(crate) struct Number {
 /// Bounds of what one partition sends.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Config {
-    /// Messages that are kept when asks may no longer send. What messages and reminders send may
-    /// come to as much again: else two full partitions would wait for each other.
-    pub(crate) messages_max: usize,
-    /// Bytes of these.
-    pub(crate) bytes_max: u64,
+    /// What is kept when nothing more may be sent.
+    pub(crate) whole: Bounds,
+    /// Likewise, of what is kept for one receiver.
+    pub(crate) per_receiver: Bounds,
     /// Messages that are parked; at the bound, what would be parked is tried further.
     pub(crate) parked_max: usize,
     /// Messages in one frame.
@@ -64,6 +72,10 @@ pub(crate) struct Frame<P> {
     /// The receiver's reign as its sender knows it. If it is another, nothing is applied: what
     /// comes before these messages may be lost.
     pub(crate) reign: Epoch,
+    /// The sender has no room for more: what is applied is to be made durable soon.
+    pub(crate) is_short: bool,
+    /// The right to go over the receiver's bounds with the first of these.
+    pub(crate) claim: Option<Claim>,
     /// Ascending. They follow what the receiver is known to have applied in this reign.
     pub(crate) messages: Vec<(Number, P)>,
 }
@@ -79,6 +91,8 @@ pub(crate) struct Receipt {
     pub(crate) applied: Number,
     /// Everything at or under it is durable, and may be forgotten.
     pub(crate) persisted: Number,
+    /// What is to be applied next waits here for room.
+    pub(crate) is_aside: bool,
     /// A message of the frame that could not be applied, and why. Those behind it were left.
     pub(crate) failed: Option<(Number, String)>,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::{Config, Effect, Frame, Inbox, Number, Outbox, Receipt};
+use super::{Bounds, Config, Effect, Frame, Inbox, Number, Outbox, Receipt};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq};
 use crate::engine::instant::Instant;
 
@@ -18,8 +18,8 @@ const ATTEMPTS: u32 = 2;
 
 fn config() -> Config {
     Config {
-        messages_max: 8,
-        bytes_max: 1000,
+        whole: Bounds { messages: 8, bytes: 1000 },
+        per_receiver: Bounds { messages: 8, bytes: 1000 },
         parked_max: 2,
         frame_max: FRAME_MAX,
         attempts_max: ATTEMPTS,
@@ -194,7 +194,7 @@ impl World {
         assert!(self.frames.iter().all(|frame| frame.messages.len() <= FRAME_MAX));
         // What was parked comes back by a replay, or by a crash before that was durable.
         let back = config().parked_max;
-        assert!(self.outbox.len() <= config().messages_max + back);
+        assert!(self.outbox.len() <= config().whole.messages + back);
         assert!(self.outbox.parked_len() <= config().parked_max);
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use super::{Frame, FrameId, Number, Receipt};
+use super::{Claim, Frame, FrameId, Number, Outbox, Outgoing, Receipt};
 use crate::engine::id::{Epoch, PartitionId, Seq};
 
 /// What one partition receives.
@@ -12,8 +12,14 @@ pub(crate) struct Inbox<P> {
     senders: BTreeMap<PartitionId, Sender<P>>,
     /// Senders of which a frame waits.
     pending: BTreeSet<PartitionId>,
+    /// Senders whose next message waits for room.
+    aside: BTreeSet<PartitionId>,
+    /// The one of them that was tried again last.
+    resumed: PartitionId,
     /// Senders whose number in the store is to be written anew.
     behind: BTreeSet<PartitionId>,
+    /// Something was applied whose sender waits for room.
+    is_urgent: bool,
     /// Senders that are to be told something.
     untold: BTreeSet<PartitionId>,
     /// Senders of which something was applied in the batch under way.
@@ -26,6 +32,12 @@ pub(crate) struct Inbox<P> {
 struct Sender<P> {
     newest: FrameId,
     frame: VecDeque<(Number, P)>,
+    /// It has no room for more.
+    is_short: bool,
+    /// Comes with the first message of the frame.
+    claim: Option<Claim>,
+    /// What the handler of that message wanted to send, and had no room for.
+    aside: Option<Box<[Outgoing]>>,
     applied: Number,
     persisted: Number,
     /// What the partition's own row in the store says.
@@ -34,11 +46,21 @@ struct Sender<P> {
     failed: Option<(Number, String)>,
 }
 
+impl<P> Sender<P> {
+    /// The message that is to be applied next.
+    fn first(&self) -> Option<Number> {
+        self.frame.front().map(|(number, _)| *number)
+    }
+}
+
 impl<P> Default for Sender<P> {
     fn default() -> Sender<P> {
         Sender {
             newest: FrameId::default(),
             frame: VecDeque::new(),
+            is_short: false,
+            claim: None,
+            aside: None,
             applied: Number::default(),
             persisted: Number::default(),
             stored: Number::default(),
@@ -56,7 +78,10 @@ impl<P> Inbox<P> {
             reign,
             senders: BTreeMap::new(),
             pending: BTreeSet::new(),
+            aside: BTreeSet::new(),
+            resumed: PartitionId(0),
             behind: BTreeSet::new(),
+            is_urgent: false,
             untold: BTreeSet::new(),
             unmarked: BTreeSet::new(),
             marks: VecDeque::new(),
@@ -83,10 +108,17 @@ impl<P> Inbox<P> {
             return; // late, or once more
         }
         sender.newest = frame.id;
+        sender.is_short = frame.is_short;
+        let before = sender.first();
         sender.frame.clear();
+        sender.claim = None;
         if frame.reign == self.reign {
-            let applied = sender.applied;
+            let (applied, first) = (sender.applied, frame.messages.first().map(|(it, _)| *it));
             sender.frame.extend(frame.messages.into_iter().filter(|(it, _)| *it > applied));
+            sender.claim = frame.claim.filter(|_| sender.first() == first);
+        }
+        if sender.first() != before {
+            sender.aside = None;
         }
         self.look_at(from);
     }
@@ -113,9 +145,43 @@ impl<P> Inbox<P> {
         let Some(sender) = self.senders.get_mut(&from) else { return };
         if let Some((number, _)) = sender.frame.pop_front() {
             sender.applied = number;
+            (sender.claim, sender.aside) = (None, None);
             self.unmarked.insert(from);
+            self.is_urgent |= sender.is_short;
         }
         self.look_at(from);
+    }
+
+    /// The claim that came with the message that is to be applied next.
+    #[must_use]
+    pub(crate) fn claim(&self, from: PartitionId) -> Option<Claim> {
+        self.senders.get(&from)?.claim
+    }
+
+    /// That message was undone: there is no room for what its handler wants to send. It waits, with
+    /// those behind it, until there is ([`resume`](Self::resume)).
+    pub(crate) fn put_aside(&mut self, from: PartitionId, outgoing: Box<[Outgoing]>) {
+        let Some(sender) = self.senders.get_mut(&from) else { return };
+        sender.aside = Some(outgoing);
+        self.look_at(from);
+    }
+
+    /// Tries one of them again for which there is room now. Returns its sender.
+    pub(crate) fn resume<Q: Clone>(&mut self, outbox: &Outbox<Q>) -> Option<PartitionId> {
+        let has_room = |from: &PartitionId| {
+            let Some(sender) = self.senders.get(from) else { return false };
+            let outgoing = sender.aside.as_deref().unwrap_or_default();
+            outbox.admits(outgoing, sender.claim)
+        };
+        let after = (std::ops::Bound::Excluded(self.resumed), std::ops::Bound::Unbounded);
+        let mut others = self.aside.range(after).chain(self.aside.range(..=self.resumed));
+        let from = others.find(|from| has_room(from)).copied()?;
+        self.resumed = from;
+        if let Some(sender) = self.senders.get_mut(&from) {
+            sender.aside = None;
+        }
+        self.look_at(from);
+        Some(from)
     }
 
     /// That message could not be applied: whoever sent it decides what becomes of it and of those
@@ -125,6 +191,7 @@ impl<P> Inbox<P> {
         if let Some((number, _)) = sender.frame.pop_front() {
             sender.failed = Some((number, reason));
             sender.frame.clear();
+            (sender.claim, sender.aside) = (None, None);
         }
         self.look_at(from);
     }
@@ -151,6 +218,12 @@ impl<P> Inbox<P> {
         }
     }
 
+    /// Whether something was applied since the last call whose sender waits for room: the sooner
+    /// it is durable, the better.
+    pub(crate) fn take_urgency(&mut self) -> bool {
+        std::mem::take(&mut self.is_urgent)
+    }
+
     /// What senders are to be told now.
     pub(crate) fn take_receipts(&mut self) -> Vec<(PartitionId, Receipt)> {
         let reign = self.reign;
@@ -161,6 +234,7 @@ impl<P> Inbox<P> {
                 done: sender.done.take(),
                 applied: sender.applied,
                 persisted: sender.persisted,
+                is_aside: sender.aside.is_some(),
                 failed: sender.failed.take(),
             };
             Some((from, receipt))
@@ -205,9 +279,13 @@ impl<P> Inbox<P> {
     /// Notes whether the sender's frame is dealt with.
     fn look_at(&mut self, from: PartitionId) {
         let Some(sender) = self.senders.get_mut(&from) else { return };
+        self.pending.remove(&from);
+        self.aside.remove(&from);
         if sender.frame.is_empty() {
             sender.done = Some(sender.newest);
-            self.pending.remove(&from);
+            self.untold.insert(from);
+        } else if sender.aside.is_some() {
+            self.aside.insert(from);
             self.untold.insert(from);
         } else {
             self.pending.insert(from);

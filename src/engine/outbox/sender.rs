@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use super::{Config, Frame, FrameId, Number, Receipt};
+use super::room::Room;
+use super::{Claim, Config, Frame, FrameId, Number, Outgoing, Receipt};
 use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
 
@@ -15,10 +16,19 @@ pub(crate) struct Outbox<P> {
     messages: BTreeMap<Number, Kept<P>>,
     pairs: BTreeMap<PartitionId, Pair>,
     parked: usize,
-    /// Bytes of all that is not parked.
-    bytes: u64,
+    room: Room,
+    /// The one claim that was made, and is not settled.
+    claimed: Option<Claimed>,
     /// Something may be sent that might not before.
     is_stirred: bool,
+}
+
+/// A claim is settled when its message is forgotten.
+#[derive(Clone, Copy, Debug)]
+struct Claimed {
+    to: PartitionId,
+    number: Number,
+    excess: u64,
 }
 
 #[derive(Debug)]
@@ -41,6 +51,8 @@ struct Pair {
     applied: Number,
     /// Number of the newest frame.
     sent: u64,
+    /// The first message that is not applied waits there for room.
+    is_aside: bool,
     /// The newest frame is not answered: send again then.
     resend_at: Option<Instant>,
     /// All is applied, and not all is persisted: ask then whether its reign is still the same.
@@ -82,7 +94,8 @@ impl<P: Clone> Outbox<P> {
             messages: BTreeMap::new(),
             pairs: BTreeMap::new(),
             parked: 0,
-            bytes: 0,
+            room: Room::new(config.whole, config.per_receiver),
+            claimed: None,
             is_stirred: false,
         }
     }
@@ -92,18 +105,31 @@ impl<P: Clone> Outbox<P> {
         self.epoch = epoch;
     }
 
-    /// Whether a handler of an ask may send. Asked before it runs: what one handler sends may go
-    /// over the bounds.
+    /// Whether everything may be sent, whoever it is for.
     #[must_use]
     pub(crate) fn has_room(&self) -> bool {
-        self.len() < self.config.messages_max && self.bytes < self.config.bytes_max
+        !self.room.is_tight()
     }
 
-    /// Whether a handler of a message or a reminder may send: to twice the bounds.
+    /// Whether a handler may send all of this. What it sends may go over the bounds by itself.
     #[must_use]
-    pub(crate) fn has_room_behind(&self) -> bool {
-        self.len() < self.config.messages_max.saturating_mul(2)
-            && self.bytes < self.config.bytes_max.saturating_mul(2)
+    pub(crate) fn fits(&self, outgoing: &[Outgoing]) -> bool {
+        self.room.fits(outgoing)
+    }
+
+    /// Whether the handler of a message may send all of this, with the claim that came with it.
+    #[must_use]
+    pub(crate) fn admits(&self, outgoing: &[Outgoing], claim: Option<Claim>) -> bool {
+        let is_aside = |to| self.pairs.get(&to).is_some_and(|pair| pair.is_aside);
+        self.room.fits(outgoing) || claim.is_some_and(|it| self.room.holds(it, outgoing, is_aside))
+    }
+
+    /// That is about to be sent, and may be.
+    pub(crate) fn admitted(&mut self, outgoing: &[Outgoing]) {
+        if !self.room.fits(outgoing) {
+            self.room.go_over(outgoing);
+            self.is_stirred = true; // what it claims is more now
+        }
     }
 
     /// Messages that are kept and not parked.
@@ -141,7 +167,7 @@ impl<P: Clone> Outbox<P> {
         if kept.is_parked {
             self.parked += 1;
         } else {
-            self.bytes += kept.bytes;
+            self.room.add((kept.to, kept.bytes));
             self.pairs.entry(kept.to).or_default().queue.insert(number);
         }
         let before = self.messages.insert(number, kept);
@@ -189,9 +215,10 @@ impl<P: Clone> Outbox<P> {
             return;
         }
         self.is_stirred = false;
-        let Outbox { messages, config, epoch, .. } = self;
+        let Outbox { messages, config, epoch, room, claimed, .. } = self;
         for (to, pair) in &mut self.pairs {
-            if !pair.may_send(now) {
+            let claims = pair.is_to_claim(*to, room, *claimed);
+            if !pair.may_send(now) && !claims {
                 continue;
             }
             let mut frame = Vec::new();
@@ -210,8 +237,18 @@ impl<P: Clone> Outbox<P> {
             pair.sent += 1;
             pair.probe_at = None;
             pair.resend_at = Some(now + config.resend_after);
-            let id = FrameId(*epoch, pair.sent);
-            effects.push(Effect::Send(*to, Frame { id, reign: pair.reign, messages: frame }));
+            let first = frame.first().map(|(number, _)| *number);
+            if claims {
+                let excess = room.excess();
+                *claimed = first.map(|number| Claimed { to: *to, number, excess });
+            }
+            let is_claimed = claimed.is_some_and(|it| it.to == *to && Some(it.number) == first);
+            let kept = first.filter(|_| is_claimed).and_then(|first| messages.get(&first));
+            let (excess, id) = (room.excess(), FrameId(*epoch, pair.sent));
+            let claim = kept.map(|kept| Claim { excess, weight: room.weight(kept.bytes) });
+            let (reign, is_short) = (pair.reign, !room.is_free() || !room.is_free_for(*to));
+            let frame = Frame { id, reign, is_short, claim, messages: frame };
+            effects.push(Effect::Send(*to, frame));
         }
     }
 
@@ -234,6 +271,7 @@ impl<P: Clone> Outbox<P> {
             pair.resend_at = None;
         }
         pair.applied = pair.applied.max(receipt.applied);
+        pair.is_aside = receipt.is_aside;
         let is_newest = receipt.done == Some(FrameId(self.epoch, pair.sent));
         if is_newest {
             pair.resend_at = None;
@@ -242,8 +280,9 @@ impl<P: Clone> Outbox<P> {
         while pair.queue.first().is_some_and(|first| *first <= receipt.persisted) {
             let Some(number) = pair.queue.pop_first() else { break };
             if let Some(kept) = self.messages.remove(&number) {
-                self.bytes -= kept.bytes;
+                self.room.remove((kept.to, kept.bytes));
             }
+            self.claimed.take_if(|claimed| claimed.number == number);
             effects.push(Effect::Forget(number));
         }
         if let Some((number, reason)) = receipt.failed.filter(|_| is_newest) {
@@ -280,9 +319,10 @@ impl<P: Clone> Outbox<P> {
         let attempts = pair.failures;
         if let Some(kept) = self.messages.get_mut(&number) {
             kept.is_parked = true;
-            self.bytes -= kept.bytes;
+            self.room.remove((kept.to, kept.bytes));
             self.parked += 1;
         }
+        self.claimed.take_if(|claimed| claimed.number == number);
         effects.push(Effect::Park { number, reason, attempts });
     }
 
@@ -310,6 +350,19 @@ impl Pair {
         }
         (self.resend_at, self.retry_at) = (None, None);
         true
+    }
+
+    /// Whether its first message is to be sent with a claim, or with a larger one.
+    fn is_to_claim(&self, to: PartitionId, room: &Room, claimed: Option<Claimed>) -> bool {
+        if !self.is_aside || self.parking.is_some() {
+            return false;
+        }
+        match claimed {
+            None => !room.is_free() || !room.is_free_for(to),
+            Some(claimed) => {
+                claimed.to == to && claimed.number > self.applied && claimed.excess < room.excess()
+            }
+        }
     }
 
     /// Nothing is to be sent: whether to ask all the same.

@@ -7,11 +7,13 @@ use super::object::{Deposit, State};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq};
 use crate::engine::instant::Instant;
-use crate::engine::outbox::{Config, Effect, Frame, Inbox, Number, Outbox, Receipt};
+use crate::engine::outbox::{Bounds, Config, Effect, Frame, Inbox, Number, Outbox, Receipt};
+
+const BOUNDS: Bounds = Bounds { messages: 1_000_000, bytes: u64::MAX };
 
 const CONFIG: Config = Config {
-    messages_max: 1_000_000,
-    bytes_max: u64::MAX,
+    whole: BOUNDS,
+    per_receiver: BOUNDS,
     parked_max: 0, // no deposit fails
     frame_max: 8,
     attempts_max: u32::MAX,

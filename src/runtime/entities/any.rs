@@ -250,11 +250,10 @@ impl<E: Entity> AnyEntities for Entities<E> {
     }
 
     fn revert(&mut self, slot: u32, record: Option<&Record<'_>>) {
-        let known = &mut self.slots[slot];
-        known.remove();
-        let reminders = record.map_or(&[][..], |record| &record.mail.reminders);
+        let reminders = self.reminders_of_row(slot, record);
+        self.slots[slot].remove();
         if !reminders.is_empty() {
-            known.extra().mail.get_or_insert_default().reminders = reminders.to_vec();
+            self.with_mail(slot, |mail| mail.reminders = reminders);
         }
         let known = &mut self.slots[slot];
         if let Some(Change::State(schema, bytes)) = record.map(|record| &record.change) {
@@ -358,7 +357,7 @@ impl<E: Entity> AnyEntities for Entities<E> {
     }
 
     fn sent(&self, slot: u32) -> &[Sent] {
-        self.slots.get(slot).map_or(&[], |known| &known.mail().sent)
+        self.slots.get(slot).map_or(&[], |known| known.mail().sent())
     }
 
     fn park_sent(

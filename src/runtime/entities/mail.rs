@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::super::handling::{self, At};
+use super::super::undone::NO_ROOM;
 use super::{Entities, Execution, Undone};
 use crate::engine::id::{PartitionId, Version};
 use crate::engine::instant::Timestamp;
-use crate::engine::outbox::Number;
+use crate::engine::outbox::{Number, Outgoing};
 use crate::entity::Entity;
 use crate::entity::deeds::{Deeds, Parcel};
 use crate::key;
@@ -33,6 +34,8 @@ pub(crate) enum Arrived {
     Duplicate,
     /// The entity must be loaded first.
     Away,
+    /// There is no room for what its handler sends.
+    NoRoom(Box<[Outgoing]>),
     /// Its handler could not do it.
     Undone(String),
 }
@@ -70,6 +73,7 @@ impl<E: Entity> Entities<E> {
         let source = Source::Message(&arrival);
         match handling::run_encoded(at, accepted, body, &source, self, execution) {
             Ok(failed) => Arrived::Applied { failed },
+            Err(Undone::NoRoom(outgoing)) => Arrived::NoRoom(outgoing),
             Err(undone) => Arrived::Undone(reason(undone)),
         }
     }
@@ -77,6 +81,7 @@ impl<E: Entity> Entities<E> {
     /// Does what a handler has done beyond its entity's state. The change is noted after that.
     pub(crate) fn perform(&mut self, slot: u32, deeds: Deeds, execution: &mut Execution) {
         let (id, position) = (self.id(slot), execution.position);
+        execution.post.admitted(&deeds.sent);
         let keep = |parcel| {
             let parcel = Arc::new(parcel);
             let number = execution.post.send(position, id, &parcel);
@@ -84,7 +89,7 @@ impl<E: Entity> Entities<E> {
         };
         let sent: Vec<Sent> = deeds.sent.into_iter().map(keep).collect();
         if !sent.is_empty() {
-            self.with_mail(slot, |mail| mail.sent.extend(sent));
+            self.with_mail(slot, |mail| sent.into_iter().for_each(|sent| mail.send(sent)));
         }
         self.remind(slot, deeds.reminders, execution);
     }
@@ -119,9 +124,7 @@ impl<E: Entity> Entities<E> {
         if self.slots.get(slot).is_none() {
             return;
         }
-        self.with_mail(slot, |mail| {
-            mail.sent.retain(|sent| numbers.binary_search(&sent.number).is_err())
-        });
+        self.with_mail(slot, |mail| mail.forget(numbers));
         self.stamp(slot, FORGET_DELAY, false, execution);
     }
 
@@ -132,11 +135,7 @@ impl<E: Entity> Entities<E> {
         parked: Parked,
         execution: &mut Execution,
     ) -> Version {
-        self.with_mail(slot, |mail| {
-            if let Some(sent) = mail.sent.iter_mut().find(|sent| sent.number == number) {
-                sent.parked = Some(parked);
-            }
-        });
+        self.with_mail(slot, |mail| mail.park(number, parked));
         self.stamp(slot, Duration::ZERO, false, execution);
         self.version(slot)
     }
@@ -148,14 +147,14 @@ impl<E: Entity> Entities<E> {
         again: bool,
         execution: &mut Execution,
     ) -> Option<Version> {
-        let at = self.slots.get(slot)?.mail().sent.iter().position(|it| it.number == number)?;
+        self.slots.get(slot)?;
         let mut settled = None;
-        self.with_mail(slot, |mail| settled = Some(mail.sent.remove(at)));
+        self.with_mail(slot, |mail| settled = mail.take(number));
         let Sent { parcel, .. } = settled?;
         if again {
             let (id, position) = (self.id(slot), execution.position);
             let number = execution.post.send(position, id, &parcel);
-            self.with_mail(slot, |mail| mail.sent.push(Sent { number, parcel, parked: None }));
+            self.with_mail(slot, |mail| mail.send(Sent { number, parcel, parked: None }));
         }
         self.stamp(slot, Duration::ZERO, false, execution);
         Some(self.version(slot))
@@ -187,5 +186,6 @@ pub(super) fn reason(undone: Undone) -> String {
             format!("{what} too large: {bytes} of at most {max_bytes}")
         }
         Undone::Undecodable(reason) => reason,
+        Undone::NoRoom(_) => NO_ROOM.to_owned(),
     }
 }

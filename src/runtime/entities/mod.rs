@@ -289,7 +289,7 @@ impl<E: Entity> Entities<E> {
         let id = self.id(slot);
         let known = &mut self.slots[slot];
         let version = self.epochs.unpack(known.version);
-        let newer = execution.note(id, version, known.encoded_len(), delay);
+        let newer = execution.note(id, version, known.stored_len(), delay);
         known.version = self.epochs.pack(newer);
         if execution.has_store && is_write {
             known.extra().time = execution.time;
@@ -300,8 +300,13 @@ impl<E: Entity> Entities<E> {
                 self.set_alarm(slot, execution); // its reminders are gone with it
             }
         }
-        if self.residency.is_watching() && is_write {
-            self.residency.written(slot, self.weight(slot), execution.time);
+        if self.residency.is_watching() {
+            let weight = self.weight(slot);
+            if is_write {
+                self.residency.written(slot, weight, execution.time);
+            } else {
+                self.residency.resized(slot, weight);
+            }
         }
     }
 
@@ -368,10 +373,11 @@ impl<E: Entity> Entities<E> {
         self.epochs.unpack(self.slots[slot].version)
     }
 
-    /// What an entity takes in memory, about: its slot, its encoded state, and as much again for
-    /// what its live state points to.
+    /// What an entity takes in memory, about: its slot, its encoded state, as much again for what
+    /// its live state points to, its messages and reminders.
     fn weight(&self, slot: u32) -> usize {
-        size_of::<Slot<E>>() + OVERHEAD_BYTES + 2 * self.slots[slot].encoded_len()
+        let known = &self.slots[slot];
+        size_of::<Slot<E>>() + OVERHEAD_BYTES + known.encoded_len() + known.stored_len()
     }
 
     fn id(&self, slot: u32) -> EntityId {

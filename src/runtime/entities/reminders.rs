@@ -1,16 +1,17 @@
 //! Reminders of entities: set, cancelled, fired.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::super::alarms::Sleeper;
 use super::super::handling::{self, At};
+use super::super::post::Sleeper;
 use super::mail::{Source, reason};
 use super::{Entities, Execution, Undone};
+use crate::engine::alarms::{Missed, Rhythm};
 use crate::engine::instant::Timestamp;
 use crate::entity::Entity;
-use crate::entity::deeds::{Missed, Reminder};
+use crate::entity::deeds::Reminder;
 use crate::key::{self, Key};
+use crate::wire::record::Record;
 
 /// What became of an entity's reminder.
 pub(crate) enum Fired {
@@ -20,19 +21,12 @@ pub(crate) enum Fired {
     Passed { missed: u64 },
     /// The entity must be loaded first.
     Away,
+    /// There is no room for what its handler sends.
+    NoRoom,
     /// Its handler could not do it.
     Undone(String),
     /// This build has no such handler, or cannot read what is there.
     Unreadable(String),
-}
-
-/// What is to be done with a reminder that is due.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Turn {
-    fires: bool,
-    missed: u64,
-    /// When it is due after that.
-    next: Option<Timestamp>,
 }
 
 impl<E: Entity> Entities<E> {
@@ -57,7 +51,7 @@ impl<E: Entity> Entities<E> {
         let Some(reminder) = due.min_by_key(|reminder| reminder.due_at).cloned() else {
             return Fired::Passed { missed: 0 };
         };
-        let turn = turn(&reminder, execution.time);
+        let turn = reminder.rhythm().turn(execution.time);
         if !turn.fires || gives_up {
             self.turn(slot, &reminder.name, turn.next, execution);
             self.stamp(slot, self.delay, false, execution);
@@ -73,6 +67,7 @@ impl<E: Entity> Entities<E> {
             Ok(failed) => Fired::Done { failed, missed: turn.missed },
             // Another build may be able to: it is the program that is wrong, and not the firing.
             Err(Undone::Undecodable(reason)) => Fired::Unreadable(reason),
+            Err(Undone::NoRoom(_)) => Fired::NoRoom,
             Err(undone) => Fired::Undone(reason(undone)),
         }
     }
@@ -120,6 +115,16 @@ impl<E: Entity> Entities<E> {
         self.set_alarm(slot, execution);
     }
 
+    /// The reminders of the entity's row, which takes the place of what is in memory. Those whose
+    /// time had come when the entity last changed have fired, or were cancelled, and fire no more.
+    pub(super) fn reminders_of_row(&self, slot: u32, record: Option<&Record<'_>>) -> Vec<Reminder> {
+        let of_row = record.map_or(&[][..], |record| &record.mail.reminders);
+        let present = &self.slots[slot].mail().reminders;
+        let changed_at =
+            self.slots[slot].extra.as_ref().map_or_else(Default::default, |it| it.time);
+        of_row.iter().filter_map(|reminder| rest_of(reminder, present, changed_at)).collect()
+    }
+
     /// When the entity is to be reminded next.
     pub(super) fn next_reminder(&self, slot: u32) -> Option<Timestamp> {
         self.slots.get(slot)?.mail().reminders.iter().map(|reminder| reminder.due_at).min()
@@ -133,67 +138,44 @@ impl<E: Entity> Entities<E> {
     }
 }
 
-/// What the reminder, which is due, comes to now.
-fn turn(reminder: &Reminder, now: Timestamp) -> Turn {
-    let Some(every) = reminder.every.map(|every| every.max(Duration::from_micros(1))) else {
-        return Turn { fires: true, missed: 0, next: None };
-    };
-    let every = u64::try_from(every.as_micros()).unwrap_or(u64::MAX);
-    let late = now.as_micros().saturating_sub(reminder.due_at.as_micros());
-    // Firings whose successors are due, too.
-    let behind = late / every;
-    let after = |firings: u64| {
-        let later = every.saturating_mul(firings);
-        Some(Timestamp::from_micros(reminder.due_at.as_micros().saturating_add(later)))
-    };
-    match reminder.missed {
-        Missed::Skip if behind > 0 => {
-            Turn { fires: false, missed: behind + 1, next: after(behind + 1) }
-        }
-        Missed::Each(most) if behind < u64::from(most.max(1)) => {
-            Turn { fires: true, missed: 0, next: after(1) }
-        }
-        Missed::Each(most) => {
-            let missed = behind + 1 - u64::from(most.max(1));
-            Turn { fires: true, missed, next: after(missed + 1) }
-        }
-        Missed::Once | Missed::Skip => {
-            Turn { fires: true, missed: behind, next: after(behind + 1) }
-        }
+/// What is left of a row's reminder, if these have come after it.
+fn rest_of(reminder: &Reminder, present: &[Reminder], changed_at: Timestamp) -> Option<Reminder> {
+    if reminder.due_at > changed_at {
+        return Some(reminder.clone());
     }
+    if let Some(after_it) = present.iter().find(|present| present.name == reminder.name) {
+        return Some(after_it.clone());
+    }
+    let next = Rhythm { missed: Missed::Once, ..reminder.rhythm() }.turn(changed_at).next?;
+    Some(Reminder { due_at: next, ..reminder.clone() })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
-    fn at(missed: Missed, now: u64) -> (bool, u64, Option<u64>) {
-        let reminder = Reminder {
+    #[test]
+    fn what_has_fired_does_not_come_back_with_its_row() {
+        let at = Timestamp::from_micros;
+        let reminder = |due: u64, every: Option<u64>| Reminder {
             name: "r".into(),
-            due_at: Timestamp::from_micros(100),
-            every: Some(Duration::from_micros(10)),
-            missed,
+            due_at: at(due),
+            every: every.map(Duration::from_micros),
+            missed: Missed::Each(9),
             message: "m".into(),
             body: [].into(),
         };
-        let turn = turn(&reminder, Timestamp::from_micros(now));
-        (turn.fires, turn.missed, turn.next.map(Timestamp::as_micros))
-    }
-
-    #[test]
-    fn in_time_all_policies_are_alike() {
-        for missed in [Missed::Once, Missed::Each(3), Missed::Skip] {
-            assert_eq!(at(missed, 100), (true, 0, Some(110)));
-            assert_eq!(at(missed, 109), (true, 0, Some(110)));
-        }
-    }
-
-    #[test]
-    fn what_was_missed_is_one_firing_or_each_or_none() {
-        assert_eq!(at(Missed::Once, 135), (true, 3, Some(140)));
-        assert_eq!(at(Missed::Skip, 135), (false, 4, Some(140)));
-        assert_eq!(at(Missed::Each(4), 135), (true, 0, Some(110)), "three are behind it");
-        assert_eq!(at(Missed::Each(2), 135), (true, 2, Some(130)), "the last two: 120 and 130");
-        assert_eq!(at(Missed::Each(0), 135), (true, 3, Some(140)));
+        let rest = |row: &Reminder, present: &[Reminder], changed_at| {
+            rest_of(row, present, at(changed_at)).map(|it| it.due_at.as_micros())
+        };
+        let (once, again) = (reminder(100, None), reminder(100, Some(10)));
+        assert_eq!(rest(&once, &[], 99), Some(100), "cancelled, and the row knows nothing of that");
+        assert_eq!(rest(&once, &[reminder(200, None)], 99), Some(100), "put off, likewise");
+        assert_eq!(rest(&once, &[], 100), None, "fired");
+        assert_eq!(rest(&once, &[reminder(200, None)], 100), Some(200), "fired, and set again");
+        assert_eq!(rest(&again, &[reminder(110, Some(10))], 135), Some(110), "three are behind");
+        assert_eq!(rest(&again, &[], 135), Some(140));
     }
 }

@@ -175,6 +175,15 @@ impl Residency {
         }
     }
 
+    /// It takes more memory now, or less.
+    pub(super) fn resized(&mut self, slot: u32, bytes: usize) {
+        if let Some(bounds) = &mut self.bounds {
+            bounds.policy.resize(slot, clamp(bytes));
+            bounds.note();
+            self.counts.bytes.set(bounds.policy.bytes());
+        }
+    }
+
     /// What is known of it comes from the store, which says when it expires.
     pub(super) fn restored(&mut self, slot: u32, bytes: usize, expires_at: Option<Timestamp>) {
         if let Some(bounds) = &mut self.bounds {

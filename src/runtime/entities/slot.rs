@@ -38,7 +38,7 @@ impl Extra {
 
     /// Whether the entity has sent what its partition has not forgotten.
     pub(super) fn has_sent(&self) -> bool {
-        self.mail.as_ref().is_some_and(|mail| !mail.sent.is_empty())
+        self.mail.as_ref().is_some_and(|mail| !mail.sent().is_empty())
     }
 }
 
@@ -65,7 +65,7 @@ impl<E: Entity> Slot<E> {
     }
 
     pub(super) fn mail(&self) -> &Mail {
-        static NONE: Mail = Mail { sent: Vec::new(), applied: Vec::new(), reminders: Vec::new() };
+        static NONE: Mail = Mail::NONE;
         let extra = self.extra.as_ref();
         extra.and_then(|extra| extra.mail.as_deref()).unwrap_or(&NONE)
     }
@@ -137,6 +137,12 @@ impl<E: Entity> Slot<E> {
             }
             Some(_) => Ok(Before::Encoded),
         }
+    }
+
+    /// Size of what it has stored: the encoded state, messages and reminders.
+    pub(super) fn stored_len(&self) -> usize {
+        let mail = self.extra.as_ref().and_then(|extra| extra.mail.as_ref());
+        self.encoded_len() + mail.map_or(0, |mail| mail.bytes())
     }
 
     pub(super) fn undo(&mut self, before: Before<E>) {

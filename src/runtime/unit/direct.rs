@@ -25,7 +25,7 @@ impl Unit {
         self.now = now;
         let may_write = !M::Mode::WRITES || self.has_room();
         let has_waiting = !self.waiting.is_empty() || !self.blocked.is_empty();
-        let may_send = !self.execution.post.holds_up(target.kind);
+        let may_send = !self.execution.post.is_short(target.kind);
         if self.primary.is_fenced() || has_waiting || !may_write || !may_send {
             return false;
         }

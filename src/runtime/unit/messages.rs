@@ -9,12 +9,13 @@ use tokio::sync::oneshot;
 
 use super::super::entities::{Arrival, Arrived};
 use super::super::held::Held;
-use super::super::post::Letter;
+use super::super::post::{Leaving, Letter, Post, Right};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::id::{EntityId, PartitionId, Version};
 use crate::engine::instant::Instant;
 use crate::engine::outbox::{Effect, Number};
+use crate::engine::write_behind;
 use crate::entity::deeds::Parcel;
 use crate::store::RowKey;
 use crate::wire::mail::{Parked, Sent};
@@ -43,6 +44,16 @@ impl Unit {
         self.execution.post.wake_at = Some(now);
     }
 
+    /// The grid is being left. Returns what is still on its way: messages that are kept, and asks
+    /// that wait for room for more.
+    pub(crate) fn leave(&mut self, now: Instant, leaving: Leaving) -> usize {
+        self.now = now;
+        let post = &mut self.execution.post;
+        post.leaving = leaving;
+        post.wake_at = Some(now); // it may go on
+        if self.primary.is_fenced() { 0 } else { post.outbox.len() + self.blocked.len() }
+    }
+
     /// Takes in what another partition says.
     pub(crate) fn receive(&mut self, now: Instant, from: PartitionId, letter: Letter) {
         self.now = now;
@@ -63,7 +74,8 @@ impl Unit {
 
     /// Applies what has come, and sends what may leave.
     pub(super) fn exchange_letters(&mut self) {
-        if self.execution.post.is_quiet(self.now) || self.primary.is_fenced() {
+        let is_over = self.primary.is_fenced() || self.execution.post.is_silent();
+        if is_over || self.execution.post.is_quiet(self.now) {
             return;
         }
         self.apply_messages(None);
@@ -84,6 +96,9 @@ impl Unit {
 
     /// Applies what has come, as far as there is room. `loaded` was asked of the store just now.
     pub(super) fn apply_messages(&mut self, loaded: Option<&RowKey>) {
+        if self.execution.post.is_silent() {
+            return;
+        }
         let (mut senders, mut first): (Vec<PartitionId>, Vec<PartitionId>) = {
             let next = self.execution.post.applies_next;
             self.execution.post.inbox.pending().partition(|from| *from < next)
@@ -99,17 +114,27 @@ impl Unit {
                 break;
             }
         }
+        while left > 0 && self.has_room() {
+            let Post { inbox, outbox, .. } = &mut *self.execution.post;
+            let Some(from) = inbox.resume(outbox) else { break };
+            while left > 0 && self.apply_next(from, loaded) {
+                left -= 1;
+            }
+        }
         self.execution.post.has_more = left == 0;
         self.finish_batch();
         let seq = self.primary.committed();
         self.execution.post.inbox.mark(seq);
+        if self.execution.post.inbox.take_urgency() {
+            self.step_write_behind(write_behind::Event::Flush);
+        }
         let persisted = self.write_behind.as_ref().map_or(seq, |queue| queue.persisted());
         self.execution.post.inbox.persisted(persisted);
     }
 
     /// Applies the next message of a sender. Returns whether the one behind it may be looked at.
     fn apply_next(&mut self, from: PartitionId, loaded: Option<&RowKey>) -> bool {
-        let has_room = self.has_room() && self.execution.post.outbox.has_room_behind();
+        let has_room = self.has_room();
         let Some((number, parcel)) = self.execution.post.inbox.next(from).filter(|_| has_room)
         else {
             return false;
@@ -133,11 +158,13 @@ impl Unit {
         self.begin();
         let arrival = Arrival { from, number, parcel: &parcel, is_loaded };
         let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
+        execution.post.right = Right::Claim(execution.post.inbox.claim(from));
         let arrived = quietly(|| entities.arrive(arrival, execution));
         let arrived = arrived.unwrap_or_else(|undone| {
             let Undone::Panicked(message) = undone else { unreachable!("it ran quietly") };
             Arrived::Undone(format!("panicked: {message}"))
         });
+        self.execution.post.right = Right::Free;
         let panics = std::mem::take(&mut self.execution.panics);
         if panics > 0 {
             self.metrics.panicked(kind as u16, panics);
@@ -149,6 +176,10 @@ impl Unit {
             Arrived::Duplicate => self.metrics.message("duplicate"),
             Arrived::Away => {
                 self.loading.want(row_key());
+                return false;
+            }
+            Arrived::NoRoom(outgoing) => {
+                self.execution.post.inbox.put_aside(from, outgoing);
                 return false;
             }
             Arrived::Undone(reason) => {

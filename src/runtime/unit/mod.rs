@@ -4,6 +4,7 @@
 //! control messages; neither holds it across an await. Both leave it through [`Unit::settle`],
 //! which performs effects until there are none and says when the unit wants to be woken.
 
+mod blocked;
 mod dead_letters;
 mod direct;
 mod messages;
@@ -28,6 +29,7 @@ use crate::engine::write_behind::{self, BatchId, WriteBehind};
 use crate::metrics::UnitMetrics;
 use crate::store::{DeadLetter, PartitionBatch, Row};
 
+use super::blocked::Blocked;
 use super::entities::AnyEntities;
 use super::exchange::{AnyAsk, Refusal};
 use super::execution::{Batch, Execution};
@@ -93,8 +95,8 @@ pub(crate) struct Unit {
     write_behind: Option<WriteBehind>,
     /// Asks that wait for room in the queue.
     waiting: Waiting,
-    /// Asks that wait until the partition keeps fewer messages that it has sent.
-    blocked: Waiting,
+    /// Asks that wait for room for what they send.
+    blocked: Blocked,
     /// Asks that wait for their entities.
     loading: Loading,
     /// Writes that the store refused, and holds as dead letters.
@@ -116,8 +118,12 @@ pub(crate) struct Unit {
     load: Option<Load>,
     /// What is to be brought to other partitions.
     letters: Vec<(PartitionId, Letter)>,
-    /// Asks answered since the lane last asked.
+    /// Asks answered since the lane last asked, or that have given their places back.
     answered: u32,
+    /// Of these, asks that have taken their places again.
+    owed: u32,
+    /// Which writes are not to be let in.
+    crowd: u64,
     /// Their callers, to be woken.
     wakers: Vec<Waker>,
     now: Instant,
@@ -169,7 +175,7 @@ impl Unit {
             primary,
             write_behind,
             waiting: Waiting::default(),
-            blocked: Waiting::default(),
+            blocked: Blocked::default(),
             loading: Loading::new(retry_min, retry_max),
             parked: recovered.parked,
             parking: BTreeMap::new(),
@@ -182,6 +188,8 @@ impl Unit {
             load: None,
             letters: Vec::new(),
             answered: 0,
+            owed: 0,
+            crowd: 0,
             wakers: Vec::new(),
             now,
             metrics,
@@ -197,11 +205,8 @@ impl Unit {
             if self.must_wait(&*ask, has_room) {
                 let hash = self.key_hash(&*ask);
                 self.waiting.push(ask, hash);
-            } else if self.is_blocked(&*ask) {
-                let hash = self.key_hash(&*ask);
-                self.blocked.push(ask, hash);
             } else if let Some(ask) = self.find_entity(ask) {
-                self.run(ask);
+                self.run_in_order(ask);
             }
         }
         self.finish_batch();
@@ -234,11 +239,7 @@ impl Unit {
             self.execute(self.now, asks.into_iter());
             has_run = true;
         }
-        if !self.blocked.is_empty() && self.execution.post.outbox.has_room() {
-            let asks = self.blocked.take_all();
-            self.execute(self.now, asks.into_iter());
-            has_run = true;
-        }
+        has_run |= self.retry_blocked();
         if has_run {
             self.exchange();
         }
@@ -291,14 +292,17 @@ impl Unit {
         let post = &self.execution.post;
         let is_behind = self.write_behind.is_some() && post.inbox.is_behind();
         let rows = is_behind.then_some(self.housekeeping_at);
-        let letters = post.wake_at.filter(|_| !self.primary.is_fenced());
+        let letters = post.wake_at.filter(|_| !self.primary.is_fenced() && !post.is_silent());
         let deadlines = [rows, letters, self.reminder_at(), self.blocked.next_deadline()];
         deadlines.into_iter().flatten().min()
     }
 
     /// How many asks were answered since the last call: as many more may be admitted.
     pub(crate) fn take_answered(&mut self) -> u32 {
-        std::mem::take(&mut self.answered)
+        self.owed += self.blocked.take_owed();
+        let taken_again = self.owed.min(self.answered);
+        self.owed -= taken_again;
+        std::mem::take(&mut self.answered) - taken_again
     }
 
     /// Moves to `wakers` whoever has an answer since the last call.
@@ -330,25 +334,26 @@ impl Unit {
         self.waiting.has(ask.target_kind(), hash)
     }
 
-    /// Likewise while the partition keeps too many messages: but only of types that send.
-    fn is_blocked(&mut self, ask: &dyn AnyAsk) -> bool {
-        let kind = ask.target_kind();
-        if self.primary.is_fenced() || !self.execution.post.is_sending(kind) {
-            return false;
-        }
-        if ask.writes() {
-            return !self.blocked.is_empty() || self.execution.post.holds_up(kind);
-        }
-        let hash = if self.blocked.is_empty() { return false } else { self.key_hash(ask) };
-        self.blocked.has(kind, hash)
-    }
-
     fn key_hash(&mut self, ask: &dyn AnyAsk) -> u64 {
         let entities = &mut self.entities[usize::from(ask.target_kind())];
         ask.key_hash(entities.as_any())
     }
 
-    fn run(&mut self, ask: Arc<dyn AnyAsk>) {
+    /// Runs the ask, unless one before it, of the same entity, waits for room for what it sends.
+    fn run_in_order(&mut self, ask: Arc<dyn AnyAsk>) {
+        if self.blocked.is_empty() {
+            return self.run(ask, false);
+        }
+        let hash = self.key_hash(&*ask);
+        if self.blocked.has(ask.target_kind(), hash) {
+            self.block(ask, Box::default(), false);
+        } else {
+            self.run(ask, false);
+        }
+    }
+
+    /// Runs the ask. `is_first` says that it came before all that wait for room.
+    fn run(&mut self, ask: Arc<dyn AnyAsk>, is_first: bool) {
         if self.primary.is_fenced() {
             self.refuse(&*ask, Refusal::Unavailable);
             return;
@@ -360,9 +365,13 @@ impl Unit {
         let same = Arc::clone(&ask);
         // Handlers are guarded one by one; what is left is user code in an odd place, such as the
         // `Drop` of a reply that nobody waits for. It costs its caller the answer, and nobody else.
-        if quietly(|| ask.execute(entities, execution)).is_err() {
-            execution.panics += 1;
-            self.refuse(&*same, Refusal::Unavailable);
+        match quietly(|| ask.execute(entities, execution)) {
+            Ok(None) => (),
+            Ok(Some(outgoing)) => self.block(same, outgoing, is_first),
+            Err(_) => {
+                execution.panics += 1;
+                self.refuse(&*same, Refusal::Unavailable);
+            }
         }
         self.answered += std::mem::take(&mut self.execution.given_up);
         let panics = std::mem::take(&mut self.execution.panics);
@@ -459,7 +468,8 @@ impl Unit {
         self.perform(&mut effects);
         self.persisted_waiters.clear();
         self.settling.clear();
-        let waiting = self.waiting.take_all().into_iter().chain(self.blocked.take_all());
+        let blocked = self.blocked.take_all();
+        let waiting = self.waiting.take_all().into_iter().chain(blocked);
         for ask in waiting.chain(self.loading.take_all()) {
             self.refuse(&*ask, Refusal::Unavailable);
         }

@@ -1,28 +1,38 @@
 //! A unit's reminders: those that are due are fired.
 
-use super::super::alarms::Sleeper;
 use super::super::entities::Fired;
+use super::super::post::{Leaving, Right, Sleeper};
 use super::super::undone::{Undone, quietly};
 use super::Unit;
 use crate::engine::instant::Instant;
 use crate::store::RowKey;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Reminders that fire before asks have their turn.
-const FIRE_AT_ONCE: usize = 500;
+const FIRE_AT_ONCE: usize = 100;
+
+/// When a reminder is tried again that sends what there is no room for.
+const NO_ROOM_RETRY: Duration = Duration::from_secs(1);
 
 impl Unit {
     /// When a reminder is to be fired at the earliest. Never while its change could not be stored.
     pub(super) fn reminder_at(&self) -> Option<Instant> {
         let at = self.execution.post.alarms().next_at()?;
-        self.may_fire().then(|| self.time.when(at))
+        self.may_look().then(|| self.time.when(at))
+    }
+
+    /// Whether reminders may fire whose entities may have to be loaded. When the store has answered
+    /// for some, others have their turn.
+    fn may_look(&self) -> bool {
+        self.may_fire() && !self.loading.is_long()
     }
 
     fn may_fire(&self) -> bool {
         let post = &self.execution.post;
-        let is_serving = post.is_open && !self.primary.is_fenced();
-        is_serving && self.has_room() && post.outbox.has_room_behind()
+        let is_leaving = post.leaving > Leaving::Not;
+        post.is_open && !is_leaving && !self.primary.is_fenced() && self.has_room()
     }
 
     /// Fires what is due.
@@ -35,7 +45,7 @@ impl Unit {
             let Some(sleeper) = self.execution.post.alarms().due(self.execution.time) else {
                 break;
             };
-            if !self.may_fire() {
+            if !self.may_look() {
                 break;
             }
             self.fire(&sleeper, false);
@@ -84,6 +94,10 @@ impl Unit {
                 self.forget_stale(sleeper);
             }
             Fired::Away => self.wait_for(sleeper, row_key),
+            Fired::NoRoom => {
+                let later = self.execution.time + NO_ROOM_RETRY;
+                self.execution.post.alarms_mut().retry(sleeper, later);
+            }
             Fired::Undone(reason) => self.firing_failed(sleeper, &reason),
             Fired::Unreadable(reason) => self.firing_waits(sleeper, &reason),
         }
@@ -92,7 +106,9 @@ impl Unit {
     fn try_fire(&mut self, sleeper: &Sleeper, is_loaded: bool, gives_up: bool) -> Fired {
         let kind = usize::from(sleeper.0);
         let (entities, execution) = (&mut self.entities[kind], &mut self.execution);
+        execution.post.right = Right::IfRoom;
         let fired = quietly(|| entities.fire(&sleeper.1, is_loaded, gives_up, execution));
+        self.execution.post.right = Right::Free;
         let panics = std::mem::take(&mut self.execution.panics);
         if panics > 0 {
             self.metrics.panicked(sleeper.0, panics);
@@ -131,15 +147,8 @@ impl Unit {
     /// Tries again later, and in the end goes on without.
     fn firing_failed(&mut self, sleeper: &Sleeper, reason: &str) {
         self.metrics.reminder("undone", 1);
-        let failures = self.execution.post.alarms_mut().count_failure(sleeper);
-        let limits = self.execution.limits();
-        if failures < limits.message_attempts_max {
-            let doublings = failures.saturating_sub(1).min(16);
-            let after = limits.retry_min.saturating_mul(1 << doublings).min(limits.retry_max);
-            let at = self.execution.time + after;
-            self.execution.post.alarms_mut().retry(sleeper, at);
-            return;
-        }
+        let now = self.execution.time;
+        let Some(failures) = self.execution.post.alarms_mut().failed(sleeper, now) else { return };
         let (partition, entity_type) = (self.partition, self.type_name(sleeper));
         tracing::error!(%partition, entity_type, reason, failures, "reminder is given up");
         self.metrics.reminder("given_up", 1);

@@ -68,13 +68,11 @@ impl Unit {
         let asks = self.loading.take(key);
         let found = if is_there { Lookup::StoreHit } else { Lookup::Miss };
         self.entities[kind].count_lookups(found, asks.len() as u64);
-        let is_first = self.waiting.is_empty() && self.blocked.is_empty() && self.has_room();
+        let is_first = self.waiting.is_empty() && self.has_room();
         let mut must_wait = Vec::new();
         for ask in asks {
-            // Each may send, and leave less room for the next.
-            let may_write = is_first && !self.execution.post.holds_up(kind as u16);
-            if must_wait.is_empty() && (may_write || !ask.writes()) {
-                self.run(ask);
+            if must_wait.is_empty() && (is_first || !ask.writes()) {
+                self.run_in_order(ask);
             } else {
                 must_wait.push(ask);
             }
