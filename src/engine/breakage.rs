@@ -160,7 +160,6 @@ impl Breakage {
         Breakage::LeaseOfOlderTable,
         Breakage::ArmedEpochReused,
         Breakage::OldSnapshotTaken,
-        Breakage::InheritedIgnored,
         Breakage::RowNotAsked,
         Breakage::LeaseFromAnswer,
         Breakage::EpochKept,

@@ -362,3 +362,39 @@ fn of_removed_copies_one_with_less_is_not_chosen() {
         &[(Breakage::LeavingNotAwaited, "B#1 found 0"), (Breakage::RemovedAtOnce, "B#1 found 0")],
     );
 }
+
+#[test]
+fn a_copy_that_lacks_what_its_primary_has_inherited_does_not_count() {
+    let script = "
+        grid nodes=3 copies=3
+        until served
+        until 3 copies
+        let old primary
+        let new backup
+        let far other
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        lead old
+        run 700ms
+        hold records to far
+        hold snapshot to far
+        crash far
+        restart far
+        until catching far
+        propose promote new
+        until served by new
+        run 500ms
+        expect not in-sync far
+        release all
+        until in-sync far
+        rest
+        show value 0
+    ";
+    let shown = "
+        A#1 written
+        at rest
+        value 0: old 7, new 7, far 7
+    ";
+    check(script, shown, &[(Breakage::InheritedIgnored, "in_sync_holds_answered")]);
+}
