@@ -64,7 +64,11 @@ impl Network {
         };
         if random.percent(twice) {
             // Sometimes so late that nobody thinks of it any more.
-            let late = if random.percent(30) { random.millis(300, 3000) } else { wait(random) * 4 };
+            let late = match parcel {
+                Parcel::Ask { .. } if random.percent(50) => random.millis(300, 6000),
+                _ if random.percent(30) => random.millis(300, 3000),
+                _ => wait(random) * 4,
+            };
             arrivals.push(late);
         }
         arrivals

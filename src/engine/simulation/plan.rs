@@ -94,6 +94,7 @@ impl Plan {
         let kept_max = random.pick(&[0, 4, 64, 1000]) as usize;
         let scope = random.pick(&[Scope::Shared, Scope::Replica]);
         let writes_through = random.percent(50);
+        let may_lose = !writes_through && random.percent(30);
         let replica = Config { timing, kept_max, scope };
         // Apart from all that is drawn besides.
         let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
@@ -119,7 +120,7 @@ impl Plan {
             pause_max: Duration::from_millis(200),
             replica,
             writes_through,
-            may_lose: !writes_through && random.percent(30),
+            may_lose,
             delays,
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
             loss_percent: percent(random, 20),
@@ -134,7 +135,7 @@ impl Plan {
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),
-            disaster_percent: percent(random, 15),
+            disaster_percent: percent(random, if may_lose { 60 } else { 15 }),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
             whim_percent: 2,
