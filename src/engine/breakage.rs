@@ -96,6 +96,9 @@ pub(crate) enum Breakage {
     FenceNotRaised,
     /// A partition is put together before all have said what they have stored of it.
     StoresNotAwaited,
+    /// A primary that has put a partition together forgets whose stores it took that from, before it
+    /// is in its own.
+    SettledUnstored,
     /// Only the partition's own number tells which messages were applied.
     EntityNumbersIgnored,
     /// A voter that has lost its log takes itself for the one that it was.
@@ -178,6 +181,7 @@ impl Breakage {
         Breakage::AnsweredBeforeStored,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
+        Breakage::SettledUnstored,
         Breakage::EntityNumbersIgnored,
         Breakage::MarginIgnored,
         Breakage::VoterForgot,

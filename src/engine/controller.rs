@@ -109,7 +109,7 @@ impl Controller {
         let is_last = table.at(at.partition) == Some(at) && is_last_backup(table, at, by, remove);
         let accusers = view.accusers.get(&remove);
         let is_accused = accusers.is_some_and(|them| them.iter().any(|accuser| accuser != by));
-        let has_reported = view.reports.contains_key(&remove);
+        let has_reported = [by, remove].iter().all(|it| view.reports.contains_key(it));
         let is_there = table.is_up(remove) && view.lately.contains(&remove) && has_reported;
         let lacks = view.held(remove, at.partition) < view.held(by, at.partition);
         let is_behind = lacks && !is_broken(Breakage::LaggardPromoted);

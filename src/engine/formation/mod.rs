@@ -29,6 +29,9 @@ use super::table::DirectoryId;
 /// Proposals that one directory makes at the most: each that was withdrawn is remembered.
 const ATTEMPTS_MAX: usize = 1000;
 
+/// How often the wait between two of them doubles.
+const DOUBLINGS_MAX: usize = 8;
+
 /// What a node is told by its user.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
@@ -354,7 +357,10 @@ impl Formation {
         let since = *self.since.get_or_insert(now);
         let waits = self.terms.patience * u32::try_from(rank).unwrap_or(u32::MAX);
         let is_alone = members.len() == 1;
-        if !is_alone && now.saturating_since(since) < waits + self.terms.send_again_after {
+        // What was refused before may be refused again: more and more seldom.
+        let failures = self.kept.withdrawn.len().min(DOUBLINGS_MAX);
+        let waits = waits + self.terms.send_again_after * (1 << failures);
+        if !is_alone && now.saturating_since(since) < waits {
             return;
         }
         if self.kept.withdrawn.len() >= ATTEMPTS_MAX {

@@ -28,6 +28,9 @@ pub(crate) struct Timing {
     pub propose_again_after: Duration,
     /// How long a new primary waits for the candidates that are up.
     pub join_patience: Duration,
+    /// How long a copy's own store may stand still, while the primary's does not, before the primary
+    /// asks to be rid of it.
+    pub store_patience: Duration,
     /// How long a copy must have kept up before it counts.
     pub rejoin_after: Duration,
     /// Records that may wait for their commit.
@@ -41,6 +44,15 @@ pub(crate) enum Scope {
     Shared,
     /// A store at each node: each copy drains into its own.
     Replica,
+}
+
+/// Up to where everything is stored.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stored {
+    /// As it must be: in all stores that count.
+    pub by_all: Position,
+    /// In the store that this copy drains into.
+    pub here: Position,
 }
 
 /// What copies of a partition are alike in.
@@ -257,14 +269,15 @@ impl<R: Clone> Copy<R> {
         store: Option<Found<S>>,
     ) -> Message<R, S> {
         let remembers = self.is_whole() && self.last() > Position::default();
-        let memory = remembers.then(|| Found { upto: self.last(), content: memory });
+        let (upto, newest) = (self.last(), self.last());
+        let memory = remembers.then(|| Found { upto, newest, content: memory });
         Message::Recalled { epoch, memory, store }
     }
 
-    /// The shared store heeds nobody of an earlier epoch than this any more, and has been read: it
-    /// has everything up to `upto`. Returns whether that was waited for.
-    pub(crate) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
-        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, upto))
+    /// The shared store heeds nobody of an earlier epoch than this any more, and has been read:
+    /// `newest` is the newest that is in it. Returns whether that was waited for.
+    pub(crate) fn scanned(&mut self, epoch: Epoch, newest: Position) -> bool {
+        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, newest))
     }
 
     /// Names the row as its primary knows it.
@@ -340,11 +353,11 @@ impl<R: Clone> Copy<R> {
             Message::Recall { epoch } => effects.push(Effect::Recall { to: from, epoch }),
             Message::Token { epoch, last } => self.take_over(epoch, last, now),
             Message::Recalled { epoch, memory, store } => {
-                let upto = |found: &Option<Found<S>>| found.as_ref().map(|found| found.upto);
+                let newest = |found: &Option<Found<S>>| found.as_ref().map(|found| found.newest);
                 let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == epoch) else {
                     return;
                 };
-                if reign.recalled(from, upto(&memory), upto(&store)) {
+                if reign.recalled(from, newest(&memory), newest(&store)) {
                     let content = |found: Option<Found<S>>| found.map(|found| found.content);
                     let (memory, store) = (content(memory), content(store));
                     effects.push(Effect::Found { from, memory, store });
@@ -381,9 +394,10 @@ impl<R: Clone> Copy<R> {
             self.log.trim(self.config.kept_max);
         }
         if self.config.scope == Scope::Replica && reign.is_active() {
-            self.persisted = self.persisted.max(reign.stored_by_all(self.stored));
+            self.persisted = self.persisted.max(reign.stored_by_all(self.stored, self.persisted));
         }
-        reign.drive(&self.log, self.persisted, table, &self.config.timing, now, effects);
+        let stored = Stored { by_all: self.persisted, here: self.stored };
+        reign.drive(&self.log, stored, table, &self.config.timing, now, effects);
         // What has just been committed is answered first.
         if let Some(to) = reign.hands_over(self.log.last()).filter(|_| !has_moved) {
             let (epoch, last, sent_at) = (reign.epoch, self.log.last(), Instant::default());

@@ -48,6 +48,8 @@ pub(crate) enum Message<R, S> {
 pub(crate) struct Found<S> {
     /// All that was changed up to here is in it; of what came later, some may be.
     pub upto: Position,
+    /// The newest of all that is in it.
+    pub newest: Position,
     pub content: S,
 }
 

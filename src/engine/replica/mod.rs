@@ -15,6 +15,8 @@ mod recovery;
 mod reign;
 
 #[cfg(any(test, feature = "simulation"))]
+use copy::Stored;
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use copy::{Config, Copy, Effect, Scope, Timing};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use log::Entry;

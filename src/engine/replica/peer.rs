@@ -27,6 +27,8 @@ pub(super) struct Peer {
     pub(super) acked: Position,
     /// Everything up to here is in its own store.
     pub(super) stored: Position,
+    /// So it was when that was last looked at.
+    seen_stored: Position,
     /// Everything up to here was sent there.
     pub(super) sent: Position,
     /// The last round that it has answered, and that it was asked.
@@ -39,6 +41,8 @@ pub(super) struct Peer {
     waits_since: Option<Instant>,
     /// Since when it has acked nothing more, though there is more.
     pub(super) stuck_since: Option<Instant>,
+    /// Since when its store has taken in nothing more, though this node's own has.
+    pub(super) unstored_since: Option<Instant>,
     /// A copy that is brought up to date and is near: since when commits wait for it.
     pub(super) awaited_since: Option<Instant>,
     /// How often it then did not keep up, and until when it is not waited for again.
@@ -53,6 +57,7 @@ impl Peer {
             needs_copy: false,
             acked: Position::default(),
             stored: Position::default(),
+            seen_stored: Position::default(),
             sent: Position::default(),
             confirmed: Round::default(),
             asked: Round::default(),
@@ -60,6 +65,7 @@ impl Peer {
             sent_at: None,
             waits_since: None,
             stuck_since: None,
+            unstored_since: None,
             awaited_since: None,
             failures: 0,
             not_before: now,
@@ -77,7 +83,21 @@ impl Peer {
     pub(super) fn is_failing(&self, timing: &Timing, now: Instant) -> bool {
         let lasts = |since: Instant, most: Duration| now.saturating_since(since) >= most;
         let is_stuck = |since| lasts(since, timing.replica_timeout * 2);
-        lasts(self.heard_at, timing.replica_timeout) || self.stuck_since.is_some_and(is_stuck)
+        let is_unstored = |since| lasts(since, timing.store_patience);
+        lasts(self.heard_at, timing.replica_timeout)
+            || self.stuck_since.is_some_and(is_stuck)
+            || self.unstored_since.is_some_and(is_unstored)
+    }
+
+    /// The primary's own store has all up to there. A store that stands still while others do not
+    /// would hold up what is to be in all of them.
+    pub(super) fn note_stored(&mut self, upto: Position, now: Instant) {
+        if self.stored >= upto || self.stored > self.seen_stored {
+            self.unstored_since = None;
+        } else {
+            self.unstored_since.get_or_insert(now);
+        }
+        self.seen_stored = self.stored;
     }
 
     /// Has commits wait for a copy that is nearly up to date, as long as it keeps up.

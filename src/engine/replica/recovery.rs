@@ -9,8 +9,10 @@
 //!
 //! A store of a node's own that drains behind is no prefix of what happened: it has all up to its
 //! watermark, and later versions of some entities. So of each entity the newest version counts. A
-//! memory is a prefix, and may be an old one: what was removed since is still in it. It counts only
-//! if no store is ahead of it.
+//! memory is a prefix, and may be an old one, or end in records that never were committed: it
+//! counts only if no store has anything newer.
+//!
+//! Nodes that never held the partition are waited for only for a while.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +21,7 @@ use super::{Effect, Scope, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
-use crate::engine::table::{DirectoryId, Generation, Member, Members, PartitionTable, Row, Status};
+use crate::engine::table::{Member, Members, PartitionTable, Row, Status};
 
 /// From what a copy is put together: the newest version of each entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -37,9 +39,10 @@ pub(crate) struct Recovered {
 pub(super) struct Recovery {
     epoch: Epoch,
     scope: Scope,
-    /// Up to where who remembers and has stored all.
+    began_at: Instant,
+    /// How far who remembers, and the newest that is in whose store.
     found: BTreeMap<Member, Places>,
-    /// Up to where the shared store has all.
+    /// The newest that is in the shared store.
     shared: Option<Position>,
     asked_at: BTreeMap<Member, Instant>,
     scanned_at: Option<Instant>,
@@ -53,10 +56,11 @@ struct Places {
 }
 
 impl Recovery {
-    pub(super) fn new(epoch: Epoch, scope: Scope) -> Recovery {
+    pub(super) fn new(epoch: Epoch, scope: Scope, now: Instant) -> Recovery {
         Recovery {
             epoch,
             scope,
+            began_at: now,
             found: BTreeMap::new(),
             shared: None,
             asked_at: BTreeMap::new(),
@@ -81,8 +85,8 @@ impl Recovery {
 
     /// The shared store heeds nobody of an earlier epoch any more, and has been read.
     /// Returns whether it had not been before.
-    pub(super) fn scanned(&mut self, upto: Position) -> bool {
-        !self.is_done && self.shared.replace(upto).is_none()
+    pub(super) fn scanned(&mut self, newest: Position) -> bool {
+        !self.is_done && self.shared.replace(newest).is_none()
     }
 
     /// Asks whom it still has to hear. Returns what counts, once, when all have said theirs.
@@ -108,11 +112,12 @@ impl Recovery {
                 effects.push(Effect::Scan { epoch: self.epoch });
             }
         }
-        for member in awaited(row, table, self.scope).iter() {
+        let is_late = now.saturating_since(self.began_at) >= timing.join_patience;
+        for (member, may_have) in self.asked(row, table) {
             if self.found.contains_key(&member) {
                 continue;
             }
-            lacks = true;
+            lacks |= may_have || !is_late;
             if is_due(self.asked_at.get(&member).copied()) {
                 self.asked_at.insert(member, now);
                 let message = Message::Recall { epoch: self.epoch };
@@ -126,16 +131,36 @@ impl Recovery {
         Some(self.choose(row))
     }
 
+    /// Who is asked, by the lives that the table knows, and whether it may have something for
+    /// certain that nobody else has.
+    fn asked(&self, row: &Row, table: &PartitionTable) -> Vec<(Member, bool)> {
+        let may_have = |member: Member| {
+            let is_leaving = || row.leaving().is_some_and(|leaving| leaving.contains(member));
+            let is_holders = || holders(row).any(|holder| holder.directory == member.directory);
+            let has_stored = self.scope == Scope::Replica && is_holders();
+            (has_stored && !is_broken(Breakage::StoresNotAwaited))
+                || (is_leaving() && !is_broken(Breakage::LeavingNotAwaited))
+        };
+        let nodes = table.nodes().iter().filter(|(_, node)| node.status != Status::Dead);
+        let asked = nodes.filter_map(|(directory, node)| {
+            let member = Member { directory: *directory, generation: node.generation };
+            let may_have = may_have(member);
+            let is_up = node.status == Status::Up;
+            (may_have || (is_up && node.holds_data())).then_some((member, may_have))
+        });
+        asked.collect()
+    }
+
     fn choose(&self, row: &Row) -> Recovered {
         let is_holders = |member: &Member| {
             let mut holders = holders(row);
             holders.any(|holder| holder.directory == member.directory)
         };
         let stored = |(member, found): (&Member, &Places)| {
-            found.store.filter(|_| is_holders(member)).map(|upto| (upto, *member))
+            found.store.filter(|_| is_holders(member)).map(|newest| (newest, *member))
         };
         let stores: Vec<(Position, Member)> = self.found.iter().filter_map(stored).collect();
-        let ahead = stores.iter().map(|(upto, _)| *upto).chain(self.shared).max();
+        let ahead = stores.iter().map(|(newest, _)| *newest).chain(self.shared).max();
         let remembered =
             |(member, found): (&Member, &Places)| found.memory.map(|upto| (upto, *member));
         let memory = self.found.iter().filter_map(remembered).max();
@@ -149,25 +174,4 @@ impl Recovery {
 fn holders(row: &Row) -> impl Iterator<Item = Member> + '_ {
     let leaving = row.leaving().into_iter().flat_map(Members::iter);
     row.holders().into_iter().flat_map(Members::iter).chain(leaving)
-}
-
-/// Who is to say what it has: by the lives that the table knows.
-fn awaited(row: &Row, table: &PartitionTable, scope: Scope) -> Members {
-    let life = |directory: DirectoryId, generation: Generation| Member { directory, generation };
-    let may_have_stored = |directory: &DirectoryId| {
-        let is_holders = || holders(row).any(|holder| holder.directory == *directory);
-        scope == Scope::Replica && is_holders() && !is_broken(Breakage::StoresNotAwaited)
-    };
-    let may_remember = |member: Member| {
-        let is_leaving = row.leaving().is_some_and(|leaving| leaving.contains(member));
-        is_leaving && !is_broken(Breakage::LeavingNotAwaited)
-    };
-    let nodes = table.nodes().iter().filter(|(directory, node)| match node.status {
-        Status::Up => node.holds_data(),
-        Status::Down => {
-            may_have_stored(directory) || may_remember(life(**directory, node.generation))
-        }
-        Status::Dead => false,
-    });
-    nodes.map(|(directory, node)| life(*directory, node.generation)).collect()
 }

@@ -12,7 +12,7 @@ use super::log::Log;
 use super::message::{Message, Round};
 use super::peer::Peer;
 use super::recovery::{Recovered, Recovery};
-use super::{Effect, Scope, Timing};
+use super::{Effect, Scope, Stored, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
@@ -78,7 +78,7 @@ impl Reign {
             is_superseded: false,
             began_at: now,
             is_taking_over: false,
-            recovery: recovers.then(|| Recovery::new(row.epoch, scope)),
+            recovery: recovers.then(|| Recovery::new(row.epoch, scope, now)),
             may_activate_at,
         };
         reign.meet_peers(now);
@@ -248,9 +248,21 @@ impl Reign {
     }
 
     /// Up to where everything is in the own stores of all whose acks a commit waits for.
-    pub(super) fn stored_by_all(&self, own: Position) -> Position {
+    /// One that is brought up to date counts once it has stored as much as they have: from then
+    /// on they do not leave it behind.
+    pub(super) fn stored_by_all(&self, own: Position, persisted: Position) -> Position {
         let stored = |member| self.peers.get(&member).map(|peer| peer.stored).unwrap_or_default();
-        self.ack_set().iter().map(stored).min().unwrap_or(own).min(own)
+        let in_sync = self.lease_set();
+        let awaited = self.ack_set();
+        let awaited = awaited.iter().filter(|member| stored(*member) >= persisted);
+        in_sync.iter().chain(awaited).map(stored).min().unwrap_or(own).min(own)
+    }
+
+    /// Whether those whom it has removed need not be asked any more if it dies. If it has put the
+    /// partition together, what they have stored is needed until that is stored here.
+    fn may_settle(&self, stored: Stored) -> bool {
+        let is_copied = self.recovery.is_some() && self.scope == Scope::Replica;
+        !is_copied || stored.by_all > self.inherited || is_broken(Breakage::SettledUnstored)
     }
 
     /// Whether the partition is not put together yet.
@@ -295,7 +307,7 @@ impl Reign {
     pub(super) fn drive<R: Clone, S>(
         &mut self,
         log: &Log<R>,
-        persisted: Position,
+        stored: Stored,
         table: &PartitionTable,
         timing: &Timing,
         now: Instant,
@@ -304,19 +316,22 @@ impl Reign {
         if self.is_superseded || self.is_recovering() {
             return;
         }
-        let said = (self.epoch, self.committed, persisted, self.round);
+        let said = (self.epoch, self.committed, stored.by_all, self.round);
         for (member, peer) in &mut self.peers {
             peer.send(*member, said, log, timing, now, effects);
             let is_catching_up = self.row.catching_up.contains(*member);
             peer.await_if_near(is_catching_up, log, timing, now);
+            if self.scope == Scope::Replica {
+                peer.note_stored(stored.here.min(self.committed), now);
+            }
         }
-        self.propose(log, persisted, table, timing, now, effects);
+        self.propose(log, stored, table, timing, now, effects);
     }
 
     fn propose<R, S>(
         &mut self,
         log: &Log<R>,
-        persisted: Position,
+        stored: Stored,
         table: &PartitionTable,
         timing: &Timing,
         now: Instant,
@@ -334,12 +349,10 @@ impl Reign {
         let change = match known {
             // Who has joined may have died since, and while nobody is active nothing depends on
             // which of the two is taken.
-            Some(RowChange::Activate { .. }) | None => {
-                self.wish(log, persisted, table, timing, now)
-            }
+            Some(RowChange::Activate { .. }) | None => self.wish(log, stored, table, timing, now),
             // The table, which is this far, never takes it: the dead stay dead.
             Some(RowChange::Grow { add, .. }) if table.is_dead(add) => {
-                self.wish(log, persisted, table, timing, now)
+                self.wish(log, stored, table, timing, now)
             }
             known => known,
         };
@@ -353,7 +366,7 @@ impl Reign {
     fn wish<R: Clone>(
         &mut self,
         log: &Log<R>,
-        persisted: Position,
+        stored: Stored,
         table: &PartitionTable,
         timing: &Timing,
         now: Instant,
@@ -381,7 +394,9 @@ impl Reign {
                 Some(RowChange::Activate { by, joined })
             }
             RowReign::Active { next: Some(_), .. } => None,
-            RowReign::Active { leaving, .. } if leaving.len() > 0 => Some(RowChange::Settle { by }),
+            RowReign::Active { leaving, .. } if leaving.len() > 0 && self.may_settle(stored) => {
+                Some(RowChange::Settle { by })
+            }
             RowReign::Active { in_sync, .. } => {
                 let silent = |member: &Member| {
                     let peer = self.peers.get(member)?;
@@ -397,13 +412,14 @@ impl Reign {
                     true => Position::default(),
                     false => self.inherited,
                 };
+                let must_be_stored = stored.by_all.max(self.inherited);
                 let keeps_up = |member: &Member| {
                     let Some(peer) = self.peers.get(member) else { return false };
                     let waits = |since| now.saturating_since(since) >= timing.rejoin_after;
                     // With a store of its own, what was said to be stored must be in that, too.
                     let has_all = peer.awaited_since.is_some_and(waits)
                         && peer.acked >= self.committed.max(inherited)
-                        && (self.scope == Scope::Shared || peer.stored >= persisted);
+                        && (self.scope == Scope::Shared || peer.stored >= must_be_stored);
                     peer.has_joined && (has_all || is_broken(Breakage::InSyncWithoutCatchUp))
                 };
                 let is_wanted = |member: &Member| !table.is_dead(*member);

@@ -32,6 +32,8 @@ const PATIENCE: Duration = Duration::from_millis(400);
 pub(super) struct Backlog {
     partition: PartitionId,
     pub(super) epoch: Epoch,
+    /// Tells its batches from those of others.
+    number: u64,
     queue: WriteBehind,
     noted: VecDeque<(Position, RowKey)>,
     /// Changes of before the epoch that were noted.
@@ -39,6 +41,8 @@ pub(super) struct Backlog {
     /// Rows that take the place of what is stored, whatever that is.
     forced: BTreeSet<RowKey>,
     writing: Option<(BatchId, Instant)>,
+    /// Rows that were sent to the store, and are not known to be there: some may come late.
+    on_its_way: BTreeSet<RowKey>,
     /// Everything up to here is stored, as the store is told.
     watermark: Position,
     /// Whether all waits for nothing.
@@ -52,18 +56,20 @@ impl Backlog {
     /// The backlog of an epoch, with all that was stored before.
     pub(super) fn new(
         partition: PartitionId,
-        epoch: Epoch,
+        (epoch, number): (Epoch, u64),
         watermark: Position,
         is_hurried: bool,
     ) -> Backlog {
         Backlog {
             partition,
             epoch,
+            number,
             queue: WriteBehind::new(CONFIG, epoch.0),
             noted: VecDeque::new(),
             before: 0,
             forced: BTreeSet::new(),
             writing: None,
+            on_its_way: BTreeSet::new(),
             watermark,
             is_hurried,
         }
@@ -83,6 +89,16 @@ impl Backlog {
     /// The rows that are still to take the place of what is stored.
     pub(super) fn forced(&self) -> &BTreeSet<RowKey> {
         &self.forced
+    }
+
+    /// What may still come to the store that this or earlier ones have sent there.
+    pub(super) fn on_its_way(&self) -> BTreeSet<RowKey> {
+        self.on_its_way.clone()
+    }
+
+    /// This one comes after another.
+    pub(super) fn follow(&mut self, before: &Backlog) {
+        self.on_its_way.extend(&before.on_its_way);
     }
 
     /// Lets go what is due. All up to `committed` was noted.
@@ -118,9 +134,10 @@ impl Backlog {
 
     /// The store has answered.
     pub(super) fn stored(&mut self, now: Instant, stored: Stored, state: &State) -> Drained {
-        let Stored { epoch, id, result, .. } = stored;
+        let Stored { epoch, queue, id, result, .. } = stored;
         let mut effects = Vec::new();
-        if epoch == self.epoch && self.writing.is_some_and(|(batch, _)| batch == id) {
+        let is_own = (epoch, queue) == (self.epoch, self.number);
+        if is_own && self.writing.is_some_and(|(batch, _)| batch == id) {
             let event = match result {
                 Ok(outcomes) => {
                     // Nobody else writes, and nobody before may write any more.
@@ -148,16 +165,18 @@ impl Backlog {
                 Effect::Write { batch, entries } => {
                     self.writing = Some((batch, now));
                     let keys = entries.iter().map(|entry| RowKey::of(entry.entity));
+                    self.on_its_way.extend(keys.clone());
                     let rows = keys.map(|key| (key, state.row(key), self.put_of(key))).collect();
-                    let (partition, epoch, watermark) =
-                        (self.partition, self.epoch, self.watermark);
-                    write = Some(Batch { partition, epoch, id: batch, rows, watermark });
+                    let (partition, epoch, queue, watermark) =
+                        (self.partition, self.epoch, self.number, self.watermark);
+                    write = Some(Batch { partition, epoch, queue, id: batch, rows, watermark });
                 }
                 Effect::Persisted { seq } if seq > Seq(0) => {
                     persisted = Some(Position { epoch: self.epoch, seq });
                 }
                 Effect::Stored { entity, .. } => {
                     self.forced.remove(&RowKey::of(entity));
+                    self.on_its_way.remove(&RowKey::of(entity));
                 }
                 Effect::Violated(violation) => panic!("{violation}"),
                 Effect::Parked { .. }

@@ -34,6 +34,8 @@ pub(super) struct Part {
     pub(super) live: Option<Live>,
     /// What is not stored yet: of a copy that drains into a store.
     pub(super) backlog: Option<Backlog>,
+    /// How many of them there were.
+    backlogs: u64,
     /// While it is put together: what is left of it, and where.
     found: BTreeMap<Member, (Option<State>, Option<State>)>,
     scanned: Option<State>,
@@ -52,9 +54,7 @@ impl Part {
         writes_through: bool,
         store: &Store,
     ) -> Part {
-        let Found { upto, content } = store.read(id);
-        let newest = content.keys().filter_map(|key| content.version(key)).max();
-        let newest = newest.unwrap_or_default().max(upto);
+        let Found { upto, newest, content } = store.read(id);
         let upto = if is_broken(Breakage::StoreTakenForPrefix) { newest } else { upto };
         Part {
             id,
@@ -62,6 +62,7 @@ impl Part {
             folded: content,
             live: None,
             backlog: None,
+            backlogs: 0,
             found: BTreeMap::new(),
             scanned: None,
             held: VecDeque::new(),
@@ -98,28 +99,41 @@ impl Part {
     pub(super) fn install(&mut self, copy: State, store: &Store) {
         self.folded = copy;
         if self.config.scope == Scope::Replica {
-            let backlog = self.backlog.insert(self.new_backlog());
+            let before = self.backlog.take();
+            let on_its_way = before.map(|backlog| backlog.on_its_way()).unwrap_or_default();
+            let mut backlog = self.new_backlog();
             for key in self.folded.keys().collect::<BTreeSet<_>>().union(&store.keys(self.id)) {
                 let row = self.folded.row(*key);
                 if is_broken(Breakage::StoreNotEqualised) {
                     row.is_some().then(|| backlog.note(Position::default(), *key));
-                } else if row.as_ref() != store.row(self.id, *key) {
+                } else if row.as_ref() != store.row(self.id, *key) || on_its_way.contains(key) {
                     backlog.force(*key);
                 }
             }
+            let named = |key: &&RowKey| {
+                self.folded.row(**key).is_some() || store.row(self.id, **key).is_some()
+            };
+            on_its_way.iter().filter(|key| !named(key)).for_each(|key| backlog.force(*key));
+            self.backlog = Some(backlog);
         }
     }
 
-    fn new_backlog(&self) -> Backlog {
-        Backlog::new(self.id, self.copy.joined(), self.copy.stored(), self.writes_through)
+    fn new_backlog(&mut self) -> Backlog {
+        self.backlogs += 1;
+        let (epoch, stored) = (self.copy.joined(), self.copy.stored());
+        Backlog::new(self.id, (epoch, self.backlogs), stored, self.writes_through)
     }
 
     /// A store of its own is drained into by each copy, in each epoch anew.
     fn follow_epoch(&mut self) {
         let is_behind = |backlog: &Backlog| backlog.epoch != self.copy.joined();
         if self.config.scope == Scope::Replica && self.backlog.as_ref().is_none_or(is_behind) {
-            let forced = self.backlog.take().map(|backlog| backlog.forced().clone());
+            let before = self.backlog.take();
+            let forced = before.as_ref().map(|backlog| backlog.forced().clone());
             self.begin_backlog(forced.unwrap_or_default());
+            if let Some((before, backlog)) = before.zip(self.backlog.as_mut()) {
+                backlog.follow(&before);
+            }
         }
     }
 
@@ -188,7 +202,7 @@ impl Part {
     /// The shared store has this of it.
     pub(super) fn scanned(&mut self, epoch: Epoch, found: Found<State>) {
         // One of an earlier reign may come late.
-        if self.copy.scanned(epoch, found.upto) {
+        if self.copy.scanned(epoch, found.newest) {
             self.scanned = Some(found.content);
         }
     }

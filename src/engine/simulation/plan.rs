@@ -80,6 +80,7 @@ impl Plan {
             send_copy_again_after: random.millis(200, 500),
             propose_again_after: random.millis(100, 400),
             join_patience: random.millis(400, 2000),
+            store_patience: random.millis(800, 5000),
             rejoin_after: random.millis(0, 400),
             window_max: random.pick(&[8, 64, 1000]) as usize,
         };

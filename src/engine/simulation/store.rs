@@ -15,6 +15,8 @@ use crate::engine::write_behind::{BatchId, Failure, Outcome};
 pub(super) struct Batch {
     pub partition: PartitionId,
     pub epoch: Epoch,
+    /// Of which queue in that epoch, and which of its batches.
+    pub queue: u64,
     pub id: BatchId,
     /// In a store of a node's own, some come in place of what another past has left there: whatever
     /// their versions. A row that is none is removed.
@@ -34,6 +36,7 @@ pub(super) enum Put {
 pub(super) struct Stored {
     pub partition: PartitionId,
     pub epoch: Epoch,
+    pub queue: u64,
     pub id: BatchId,
     pub result: Result<Vec<Outcome>, Failure>,
 }
@@ -50,7 +53,7 @@ pub(super) struct Store {
 impl Store {
     /// All rows of a batch or none.
     pub(super) fn write(&mut self, batch: Batch) -> Stored {
-        let Batch { partition, epoch, id, rows, watermark } = batch;
+        let Batch { partition, epoch, queue, id, rows, watermark } = batch;
         let fence = self.fences.entry(partition).or_default();
         let result = if self.is_down {
             Err(Failure::Unavailable { reason: "it is down".to_owned() })
@@ -67,7 +70,7 @@ impl Store {
                 .map(|(key, row, put)| self.put((partition, key), row, put))
                 .collect())
         };
-        Stored { partition, epoch, id, result }
+        Stored { partition, epoch, queue, id, result }
     }
 
     fn put(&mut self, at: (PartitionId, RowKey), row: Option<Row>, put: Put) -> Outcome {
@@ -113,7 +116,9 @@ impl Store {
             }
         }
         let upto = self.watermarks.get(&partition).copied().unwrap_or_default();
-        Found { upto, content }
+        let newest = content.keys().filter_map(|key| content.version(key)).max();
+        let newest = newest.unwrap_or_default().max(upto);
+        Found { upto, newest, content }
     }
 
     /// The rows of a partition, as they are.

@@ -83,6 +83,7 @@ fn calm() -> Plan {
                 send_copy_again_after: millis(300),
                 propose_again_after: millis(200),
                 join_patience: millis(1000),
+                store_patience: millis(10_000),
                 rejoin_after: millis(100),
                 window_max: 1000,
             },
