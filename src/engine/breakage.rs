@@ -181,7 +181,6 @@ impl Breakage {
         Breakage::AnsweredBeforeStored,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
-        Breakage::SettledUnstored,
         Breakage::EntityNumbersIgnored,
         Breakage::MarginIgnored,
         Breakage::VoterForgot,

@@ -259,6 +259,41 @@ fn a_store_that_was_given_up_comes_back_with_what_was_lost() {
     check(script, shown, &[(Breakage::StoreNotEqualised, "is not the newest")]);
 }
 
+/// It is put together where it never was, and all is lost there before anything is stored.
+#[test]
+fn old_stores_are_needed_until_a_new_one_has_everything() {
+    let script = "
+        grid nodes=4 copies=1 own-stores=1 through=1
+        until served
+        let old primary
+        let x other
+        lead x
+        let new other
+        run 700ms
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        hold write from new
+        crash old
+        restart old
+        until up old
+        propose promote new
+        until served by new
+        run 500ms
+        crash new
+        forget write
+        restart new
+        until served
+        read 0 as B#1
+        done B#1
+    ";
+    let shown = "
+        A#1 written
+        B#1 found 7
+    ";
+    check(script, shown, &[(Breakage::SettledUnstored, "B#1 found 0")]);
+}
+
 #[test]
 fn a_full_store_of_its_own_holds_up_only_what_must_be_in_it() {
     let script = "
