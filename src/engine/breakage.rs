@@ -99,6 +99,10 @@ pub(crate) enum Breakage {
     /// A primary that has put a partition together forgets whose stores it took that from, before it
     /// is in its own.
     SettledUnstored,
+    /// A partition is put together only when every node that is up has said what it has.
+    EverybodyAwaited,
+    /// A copy whose store takes nothing any more counts on.
+    DeadStoreKept,
     /// Only the partition's own number tells which messages were applied.
     EntityNumbersIgnored,
     /// A voter that has lost its log takes itself for the one that it was.

@@ -12,8 +12,8 @@ use super::id::{PartitionId, Position};
 use super::instant::Instant;
 use super::placement::{Pace, Step, plan};
 use super::table::{
-    At, Command, DirectoryId, Member, Members, Node, PartitionTable, Reign, Row, RowChange,
-    RowVersion, Status,
+    At, Command, DirectoryId, Failing, Member, Members, Node, PartitionTable, Reign, Row,
+    RowChange, RowVersion, Status,
 };
 
 /// How long to wait for what.
@@ -103,7 +103,9 @@ impl Controller {
         view: &View,
         command: Command,
     ) -> Command {
-        let Command::Row { at, change: RowChange::Shrink { by, remove } } = command else {
+        let Command::Row { at, change: RowChange::Shrink { by, remove, why: Failing::Silent } } =
+            command
+        else {
             return command;
         };
         let is_last = table.at(at.partition) == Some(at) && is_last_backup(table, at, by, remove);
@@ -389,7 +391,8 @@ mod tests {
         view: &View,
         (by, remove): (u128, u128),
     ) -> RowChange {
-        let shrink = RowChange::Shrink { by: member(by), remove: member(remove) };
+        let shrink =
+            RowChange::Shrink { by: member(by), remove: member(remove), why: Failing::Silent };
         let command = Command::Row { at: table.at(P0).unwrap(), change: shrink };
         match controller.review(now, table, view, command) {
             Command::Row { at, change } if table.at(P0) == Some(at) => change,

@@ -6,7 +6,8 @@ use crate::engine::id::{NodeId, PartitionId};
 use crate::engine::placement::check::judge;
 use crate::engine::placement::{Pace, Problem, place, plan};
 use crate::engine::table::{
-    Command, DirectoryId, Generation, Join, Member, Members, PartitionTable, Role, RowChange,
+    Command, DirectoryId, Failing, Generation, Join, Member, Members, PartitionTable, Role,
+    RowChange,
 };
 
 /// A grid's table and planner, without a grid.
@@ -102,7 +103,10 @@ impl Planning {
                     self.change(partition, RowChange::Promote(by));
                     self.change(partition, RowChange::Activate { by, joined: others });
                 }
-                (Some(by), _) => self.change(partition, RowChange::Shrink { by, remove: lost }),
+                (Some(by), _) => self.change(
+                    partition,
+                    RowChange::Shrink { by, remove: lost, why: Failing::Silent },
+                ),
                 (None, _) => (),
             }
         }

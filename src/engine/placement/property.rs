@@ -7,7 +7,7 @@ use super::problem::{Held, Seat};
 use super::*;
 use crate::engine::id::NodeId;
 use crate::engine::simulation::random::Random;
-use crate::engine::table::{At, Command, Generation, Join, Members, Role, RowChange};
+use crate::engine::table::{At, Command, Failing, Generation, Join, Members, Role, RowChange};
 
 const PACE: Pace = Pace { moves_per_node_max: 4, may_balance: true };
 
@@ -57,7 +57,7 @@ fn carry_out(table: &mut PartitionTable, step: Step) {
         Step::GiveUp(partition, member) => row(table, partition, RowChange::GiveUp(member)),
         Step::Shrink(partition, remove) => {
             let by = table.row(partition).and_then(Row::primary).unwrap();
-            row(table, partition, RowChange::Shrink { by, remove });
+            row(table, partition, RowChange::Shrink { by, remove, why: Failing::Unwanted });
         }
         Step::HandOver(partition, next) => {
             row(table, partition, RowChange::Arm { next });
@@ -172,7 +172,11 @@ fn lose_one(table: &mut PartitionTable, random: &mut Random, gone: &mut BTreeSet
             row(table, partition, RowChange::Promote(by));
             row(table, partition, RowChange::Activate { by, joined: others });
         } else {
-            row(table, partition, RowChange::Shrink { by: primary, remove: lost });
+            row(
+                table,
+                partition,
+                RowChange::Shrink { by: primary, remove: lost, why: Failing::Silent },
+            );
         }
     }
 }

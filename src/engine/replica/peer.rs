@@ -7,7 +7,7 @@ use super::message::{Message, Round};
 use super::{Effect, Timing};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
-use crate::engine::table::Member;
+use crate::engine::table::{Failing, Member};
 
 /// Records in one message.
 const ENTRIES_MAX: usize = 64;
@@ -79,14 +79,20 @@ impl Peer {
         self.sent = self.sent.max(self.acked);
     }
 
-    /// Whether it is not heard, or heard and does not take in what it is sent.
-    pub(super) fn is_failing(&self, timing: &Timing, now: Instant) -> bool {
+    /// Whether it is not heard, or heard and does not take in what it is sent, in memory or in its
+    /// own store.
+    pub(super) fn failing(&self, timing: &Timing, now: Instant) -> Option<Failing> {
         let lasts = |since: Instant, most: Duration| now.saturating_since(since) >= most;
         let is_stuck = |since| lasts(since, timing.replica_timeout * 2);
         let is_unstored = |since| lasts(since, timing.store_patience);
-        lasts(self.heard_at, timing.replica_timeout)
-            || self.stuck_since.is_some_and(is_stuck)
-            || self.unstored_since.is_some_and(is_unstored)
+        let is_silent =
+            lasts(self.heard_at, timing.replica_timeout) || self.stuck_since.is_some_and(is_stuck);
+        let unstored = self.unstored_since.is_some_and(is_unstored).then_some(Failing::Unstored);
+        if is_silent { Some(Failing::Silent) } else { unstored }
+    }
+
+    fn is_failing(&self, timing: &Timing, now: Instant) -> bool {
+        self.failing(timing, now).is_some()
     }
 
     /// The primary's own store has all up to there. A store that stands still while others do not

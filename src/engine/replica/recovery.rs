@@ -117,7 +117,7 @@ impl Recovery {
             if self.found.contains_key(&member) {
                 continue;
             }
-            lacks |= may_have || !is_late;
+            lacks |= may_have || !is_late || is_broken(Breakage::EverybodyAwaited);
             if is_due(self.asked_at.get(&member).copied()) {
                 self.asked_at.insert(member, now);
                 let message = Message::Recall { epoch: self.epoch };

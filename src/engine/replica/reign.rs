@@ -321,7 +321,7 @@ impl Reign {
             peer.send(*member, said, log, timing, now, effects);
             let is_catching_up = self.row.catching_up.contains(*member);
             peer.await_if_near(is_catching_up, log, timing, now);
-            if self.scope == Scope::Replica {
+            if self.scope == Scope::Replica && !is_broken(Breakage::DeadStoreKept) {
                 peer.note_stored(stored.here.min(self.committed), now);
             }
         }
@@ -400,12 +400,14 @@ impl Reign {
             RowReign::Active { in_sync, .. } => {
                 let silent = |member: &Member| {
                     let peer = self.peers.get(member)?;
-                    peer.is_failing(timing, now).then(|| now.saturating_since(peer.heard_at))
+                    let why = peer.failing(timing, now)?;
+                    Some((now.saturating_since(peer.heard_at), why))
                 };
                 let others = in_sync.iter().filter(|member| *member != by);
-                let most = others.filter_map(|member| Some((silent(&member)?, member))).max();
-                if let Some((_, remove)) = most {
-                    return Some(RowChange::Shrink { by, remove });
+                let failing = others.filter_map(|member| Some((silent(&member)?, member)));
+                let most = failing.max_by_key(|((since, _), member)| (*since, *member));
+                if let Some(((_, why), remove)) = most {
+                    return Some(RowChange::Shrink { by, remove, why });
                 }
                 // From the proposal on each commit waits for it, too: so it must hold all before.
                 let inherited = match is_broken(Breakage::InheritedIgnored) {

@@ -24,7 +24,8 @@ use crate::engine::replica::{Copy, Effect, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
-    Command, Delta, DirectoryId, Generation, Join, Member, PartitionTable, Role, Row, RowChange,
+    Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, Row,
+    RowChange,
 };
 
 /// What a node sends.
@@ -281,7 +282,8 @@ impl Node {
             Parcel::Shrink { at, remove } => {
                 let part = &self.parts[usize::from(at.partition.0)];
                 if part.copy.at() == Some(at) {
-                    let change = RowChange::Shrink { by: self.member(), remove };
+                    let change =
+                        RowChange::Shrink { by: self.member(), remove, why: Failing::Unwanted };
                     out.proposals.push(Command::Row { at, change });
                 }
             }

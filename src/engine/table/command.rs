@@ -41,6 +41,17 @@ pub(crate) struct At {
     pub version: RowVersion,
 }
 
+/// Why a primary gives up on a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Failing {
+    /// It is not heard, or does not take in what it is sent.
+    Silent,
+    /// Its own store takes in nothing.
+    Unstored,
+    /// The planner does not want it any more.
+    Unwanted,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RowChange {
     /// Names the primary of a new epoch, which has to activate.
@@ -48,7 +59,7 @@ pub(crate) enum RowChange {
     /// The named primary serves from now on, with those that joined.
     Activate { by: Member, joined: Members },
     /// The primary gives up on a member of the in-sync set.
-    Shrink { by: Member, remove: Member },
+    Shrink { by: Member, remove: Member, why: Failing },
     /// The primary takes one in that has acked everything.
     Grow { by: Member, add: Member },
     /// The primary knows whom it has removed, and goes on without them.

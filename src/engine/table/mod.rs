@@ -24,7 +24,7 @@ use std::collections::BTreeMap;
 use super::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, NodeId, PartitionId};
 
-pub(crate) use command::{At, Command, Join, Refusal, RowChange};
+pub(crate) use command::{At, Command, Failing, Join, Refusal, RowChange};
 pub(crate) use delta::Delta;
 #[cfg(test)]
 pub(crate) use delta::Gap;
@@ -370,7 +370,7 @@ impl PartitionTable {
             return Err(Refusal::WrongReign);
         };
         match change {
-            RowChange::Shrink { by, remove } => {
+            RowChange::Shrink { by, remove, why: _ } => {
                 self.expect_primary(*by, *primary, *next)?;
                 if remove == primary || !in_sync.remove(*remove) {
                     return Err(Refusal::NotAHolder);

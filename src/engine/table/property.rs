@@ -88,7 +88,7 @@ impl World {
                 let kept = holders.into_iter().filter(|_| self.random.percent(80));
                 RowChange::Activate { by, joined: kept.chain([by]).collect() }
             }
-            4 => RowChange::Shrink { by, remove: likely },
+            4 => RowChange::Shrink { by, remove: likely, why: Failing::Silent },
             5 => RowChange::Grow { by, add: caught_up },
             6 => RowChange::CatchUp(any),
             7 => RowChange::Arm { next: likely },

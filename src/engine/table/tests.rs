@@ -109,7 +109,7 @@ fn a_restarted_member_is_another_one() {
     assert_eq!(one(&mut table, join(again, "b")), Ok(()));
     assert_eq!(change(&mut table, RowChange::Promote(again)), Err(Refusal::CopyLeft));
     assert_eq!(change(&mut table, RowChange::CatchUp(again)), Err(Refusal::AlreadyNamed));
-    accept(&mut table, RowChange::Shrink { by: a, remove: member(2, 1) });
+    accept(&mut table, RowChange::Shrink { by: a, remove: member(2, 1), why: Failing::Silent });
     accept(&mut table, RowChange::CatchUp(again));
     let old = join(member(2, 1), "b");
     let last = Generation(2);
@@ -122,7 +122,7 @@ fn the_last_copy_that_may_live_is_never_removed() {
     let (a, b) = (member(1, 1), member(2, 1));
     // The primary is proven dead, and what it had sent comes late.
     assert_eq!(one(&mut table, Command::DeclareDead(a)), Ok(()));
-    let shrink = RowChange::Shrink { by: a, remove: b };
+    let shrink = RowChange::Shrink { by: a, remove: b, why: Failing::Silent };
     assert_eq!(change(&mut table, shrink), Err(Refusal::NotUp));
     accept(&mut table, RowChange::Promote(b));
 }
@@ -131,7 +131,7 @@ fn the_last_copy_that_may_live_is_never_removed() {
 fn a_shrink_that_outlives_its_primary_leaves_whom_it_removed_to_be_asked() {
     let mut table = table();
     let (a, b, c) = (member(1, 1), member(2, 1), member(3, 1));
-    accept(&mut table, RowChange::Shrink { by: a, remove: b });
+    accept(&mut table, RowChange::Shrink { by: a, remove: b, why: Failing::Silent });
     let mut settled = table.clone();
     assert_eq!(one(&mut table, Command::DeclareDead(a)), Ok(()));
     accept(&mut table, RowChange::Promote(c));
@@ -149,7 +149,7 @@ fn a_primary_that_lost_its_duties_sheds_nobody() {
     let mut table = table();
     let (a, b) = (member(1, 1), member(2, 1));
     assert_eq!(one(&mut table, Command::MarkDown(a)), Ok(()));
-    let shrink = RowChange::Shrink { by: a, remove: b };
+    let shrink = RowChange::Shrink { by: a, remove: b, why: Failing::Silent };
     assert_eq!(change(&mut table, shrink.clone()), Err(Refusal::NotUp));
     assert_eq!(one(&mut table, Command::Readmit(a)), Ok(()));
     accept(&mut table, shrink);
@@ -163,7 +163,7 @@ fn an_armed_row_is_taken_over_or_promoted_above() {
     accept(&mut table, RowChange::Arm { next: b });
     let refused = [
         RowChange::Grow { by: a, add: c },
-        RowChange::Shrink { by: a, remove: b },
+        RowChange::Shrink { by: a, remove: b, why: Failing::Silent },
         RowChange::Arm { next: b },
         RowChange::TakeOver { by: c },
     ];

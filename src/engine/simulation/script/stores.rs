@@ -326,6 +326,65 @@ fn a_full_store_of_its_own_holds_up_only_what_must_be_in_it() {
     check(script, shown, &[(Breakage::AnsweredBeforeStored, "A#2 written\nrow")]);
 }
 
+#[test]
+fn a_store_that_takes_nothing_any_more_costs_its_copy_the_place() {
+    let script = "
+        grid nodes=3 copies=2 own-stores=1 through=1
+        until served
+        until 2 copies
+        let old primary
+        let full backup
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        fill full
+        write 0 8 as A#2
+        until not in-sync full
+        until answered A#2
+        show row
+        free full
+        rest
+    ";
+    let shown = "
+        A#1 written
+        row: epoch 1, primary old, in sync old, leaving full
+        at rest
+    ";
+    check(script, shown, &[(Breakage::DeadStoreKept, "never so: until not in-sync full")]);
+}
+
+#[test]
+fn a_node_without_a_part_in_it_holds_up_no_recovery() {
+    let script = "
+        grid nodes=5 copies=1 own-stores=1 through=1
+        until served
+        let old primary
+        let x other
+        lead x
+        let new other
+        let far other
+        run 700ms
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        crash old
+        restart old
+        until up old
+        cut new far
+        propose promote new
+        until served by new
+        read 0 as B#1
+        done B#1
+        rest
+    ";
+    let shown = "
+        A#1 written
+        B#1 found 7
+        at rest
+    ";
+    check(script, shown, &[(Breakage::EverybodyAwaited, "never so: until served by new")]);
+}
+
 /// The second message is stored with its entity, the first one is not.
 #[test]
 fn all_is_lost_between_two_entities_that_took_messages_of_one_sender() {
