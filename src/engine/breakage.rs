@@ -96,8 +96,8 @@ pub(crate) enum Breakage {
     FenceNotRaised,
     /// A partition is put together before all have said what they have stored of it.
     StoresNotAwaited,
-    /// A primary that has put a partition together forgets whose stores it took that from, before it
-    /// is in its own.
+    /// A primary that has put a partition together forgets whose stores it took that from, before
+    /// it is in its own.
     SettledUnstored,
     /// A partition is put together only when every node that is up has said what it has.
     EverybodyAwaited,

@@ -1,6 +1,8 @@
 //! Copies of one partition.
 
 #[cfg(any(test, feature = "simulation"))]
+mod config;
+#[cfg(any(test, feature = "simulation"))]
 mod copy;
 #[cfg(any(test, feature = "simulation"))]
 mod log;
@@ -15,9 +17,11 @@ mod recovery;
 mod reign;
 
 #[cfg(any(test, feature = "simulation"))]
-use copy::Stored;
+use config::Stored;
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use copy::{Config, Copy, Effect, Scope, Timing};
+pub(crate) use config::{Config, Scope, Timing};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use copy::{Copy, Effect};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use log::Entry;
 #[cfg(any(test, feature = "simulation"))]

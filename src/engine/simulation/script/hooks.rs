@@ -27,7 +27,7 @@ pub(super) struct Filter {
 }
 
 pub(super) enum Held {
-    Parcel(Endpoint, Endpoint, Parcel),
+    Parcel(Endpoint, Endpoint, Box<Parcel>),
     Command(Command),
 }
 
@@ -45,7 +45,7 @@ impl Hooks {
         };
         let Some(filter) = self.filters.iter().find(fits) else { return false };
         if filter.holds {
-            self.held.push((filter.kind.clone(), Held::Parcel(from, to, parcel.clone())));
+            self.held.push((filter.kind.clone(), Held::Parcel(from, to, Box::new(parcel.clone()))));
         }
         true
     }
@@ -87,9 +87,7 @@ impl Simulation {
         self.script.held = kept;
         for (_, held) in released {
             let happening = match held {
-                Held::Parcel(from, to, parcel) => {
-                    Happening::Deliver { from, to, parcel: Box::new(parcel) }
-                }
+                Held::Parcel(from, to, parcel) => Happening::Deliver { from, to, parcel },
                 Held::Command(command) => Happening::Commit(vec![command]),
             };
             self.after(Duration::from_millis(1), happening);
