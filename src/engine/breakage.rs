@@ -103,6 +103,10 @@ pub(crate) enum Breakage {
     EverybodyAwaited,
     /// A copy whose store takes nothing any more counts on.
     DeadStoreKept,
+    /// What was read from a store for an earlier reign counts in this one.
+    OldLoadInstalled,
+    /// A node that is the primary, and no holder yet, is brought up to date besides.
+    TwoCopiesOnOneNode,
     /// Only the partition's own number tells which messages were applied.
     EntityNumbersIgnored,
     /// A voter that has lost its log takes itself for the one that it was.
@@ -186,6 +190,7 @@ impl Breakage {
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
         Breakage::EntityNumbersIgnored,
+        Breakage::TwoCopiesOnOneNode,
         Breakage::MarginIgnored,
         Breakage::VoterForgot,
         Breakage::OldVotersIgnored,

@@ -283,7 +283,8 @@ impl Reign {
 
     /// The shared store has been read for a reign. Returns whether that is news, of this one.
     pub(super) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
-        let recovery = self.recovery.as_mut().filter(|_| epoch == self.epoch);
+        let is_own = epoch == self.epoch || is_broken(Breakage::OldLoadInstalled);
+        let recovery = self.recovery.as_mut().filter(|_| is_own);
         recovery.is_some_and(|recovery| recovery.scanned(upto))
     }
 

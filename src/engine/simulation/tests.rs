@@ -54,6 +54,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::StoreTakenForPrefix, 231),
     (Breakage::StoreNotEqualised, 1073),
     (Breakage::EntityNumbersIgnored, 8),
+    (Breakage::TwoCopiesOnOneNode, 17),
     (Breakage::MarginIgnored, 614),
     (Breakage::VoterForgot, 2),
     (Breakage::OldVotersIgnored, 227),

@@ -1,6 +1,7 @@
 //! One partition's row: who holds it.
 
 use super::member::{Member, Members, RowVersion, TableVersion};
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::Epoch;
 
 /// Who holds a partition, and who may serve it.
@@ -84,7 +85,9 @@ impl Row {
     /// Whether any life of this member's directory holds the partition, or is to.
     pub(crate) fn holds_or_awaits(&self, member: Member) -> bool {
         let is_named = |members: &Members| members.of(member.directory).is_some();
-        self.primary().is_some_and(|primary| primary.directory == member.directory)
+        // One that puts the partition together is no holder yet.
+        let is_primary = self.primary().is_some_and(|it| it.directory == member.directory);
+        (is_primary && !is_broken(Breakage::TwoCopiesOnOneNode))
             || self.holders().is_some_and(is_named)
             || is_named(&self.catching_up)
     }

@@ -36,6 +36,52 @@ fn a_write_of_before_comes_after_the_store_was_read() {
 }
 
 #[test]
+fn what_was_read_for_an_earlier_reign_comes_in_the_next() {
+    let script = "
+        grid nodes=3 copies=1 through=1
+        until served
+        let old primary
+        let x other
+        lead x
+        let new other
+        run 700ms
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        hold grow
+        crash old
+        restart old
+        until up old
+        hold scanned
+        propose promote new
+        until held scanned
+        pass scanned
+        until served by new
+        write 0 8 as A#2
+        until answer A#2
+        crash new
+        hold scan
+        restart new
+        until up new
+        propose promote new
+        until held scan
+        release scanned
+        run 2s
+        expect not served
+        release scan
+        until served
+        read 0 as B#1
+        done B#1
+    ";
+    let shown = "
+        A#1 written
+        A#2 written
+        B#1 found 8
+    ";
+    check(script, shown, &[(Breakage::OldLoadInstalled, "is not the newest")]);
+}
+
+#[test]
 fn the_store_is_down_for_longer_than_any_timer_and_then_the_primary_dies() {
     let script = "
         grid nodes=3 copies=2
