@@ -131,8 +131,8 @@ impl Recovery {
         Some(self.choose(row))
     }
 
-    /// Who is asked, by the lives that the table knows, and whether it may have something for
-    /// certain that nobody else has.
+    /// Who is asked, by the lives that the table knows, and whether it may have something that
+    /// nobody else has: then it is waited for.
     fn asked(&self, row: &Row, table: &PartitionTable) -> Vec<(Member, bool)> {
         let may_have = |member: Member| {
             let is_leaving = || row.leaving().is_some_and(|leaving| leaving.contains(member));

@@ -6,8 +6,9 @@
 //! frozen, an answer that was lost, can do nothing twice.
 //!
 //! What keeps acknowledged writes: only a holder (a member of the in-sync set, or before activation
-//! a candidate) becomes primary; inside an epoch only the active primary changes the in-sync set;
-//! each new primary has a higher epoch; nothing removes the last copy that is not proven dead.
+//! a candidate) becomes primary, or, when all are dead, whoever puts the partition together; inside
+//! an epoch only the active primary changes the in-sync set; each new primary has a higher epoch;
+//! nothing removes the last copy that is not proven dead.
 
 mod command;
 mod delta;
