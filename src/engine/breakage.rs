@@ -107,6 +107,20 @@ pub(crate) enum Breakage {
     OldLoadInstalled,
     /// A node that is the primary, and no holder yet, is brought up to date besides.
     TwoCopiesOnOneNode,
+    /// An entity leaves memory though the store does not have it as it is.
+    DirtyEvicted,
+    /// What was read from the store for an earlier question counts for this one.
+    LateLoadInstalled,
+    /// A store takes a batch that comes after a later one.
+    LateBatchWritten,
+    /// What is left of removed entities is dropped at once.
+    TombstonesDroppedEarly,
+    /// Entities expire by each primary's own time, without a record: so in a hand-over by two.
+    ExpiredWithoutRecord,
+    /// Each reign begins a partition's time anew.
+    PartitionTimeRestarts,
+    /// Reminders are with the primary only.
+    RemindersNotReplicated,
     /// Only the partition's own number tells which messages were applied.
     EntityNumbersIgnored,
     /// A voter that has lost its log takes itself for the one that it was.
@@ -190,6 +204,13 @@ impl Breakage {
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
         Breakage::EntityNumbersIgnored,
+        Breakage::DirtyEvicted,
+        Breakage::LateLoadInstalled,
+        Breakage::LateBatchWritten,
+        Breakage::TombstonesDroppedEarly,
+        Breakage::ExpiredWithoutRecord,
+        Breakage::PartitionTimeRestarts,
+        Breakage::RemindersNotReplicated,
         Breakage::TwoCopiesOnOneNode,
         Breakage::MarginIgnored,
         Breakage::VoterForgot,

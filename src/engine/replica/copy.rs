@@ -160,6 +160,12 @@ impl<R: Clone> Copy<R> {
         self.reigns().and(self.reign.as_ref()).map(Reign::confirmed)
     }
 
+    /// Whether what was removed may be forgotten once that is stored: nobody is brought up to date
+    /// who may have it as it was, and nobody whom this primary has removed would be asked for it.
+    pub(crate) fn may_drop_tombstones(&self) -> bool {
+        self.reign.as_ref().is_some_and(Reign::may_drop_tombstones)
+    }
+
     /// Whether another handler may run: not while too much waits for its commit.
     pub(crate) fn has_room(&self) -> bool {
         self.log.unfolded_len() < self.config.timing.window_max

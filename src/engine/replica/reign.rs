@@ -265,6 +265,13 @@ impl Reign {
         !is_copied || stored.by_all > self.inherited || is_broken(Breakage::SettledUnstored)
     }
 
+    /// Whether all who may ever be asked what they have of the partition are those whose acks a
+    /// commit waits for.
+    pub(super) fn may_drop_tombstones(&self) -> bool {
+        let is_leaving = self.row.leaving().is_some_and(|leaving| leaving.len() > 0);
+        self.may_serve() && !is_leaving && self.row.catching_up.iter().next().is_none()
+    }
+
     /// Whether the partition is not put together yet.
     pub(super) fn is_recovering(&self) -> bool {
         self.recovery.as_ref().is_some_and(|recovery| !recovery.is_done())

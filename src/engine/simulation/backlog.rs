@@ -14,7 +14,9 @@ use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq, Version};
 use crate::engine::instant::Instant;
 use crate::engine::replica::primary::Change;
-use crate::engine::write_behind::{BatchId, Config, Effect, Event, Failure, Outcome, WriteBehind};
+use crate::engine::write_behind::{
+    BatchId, Config, Effect, Entry, Event, Failure, Outcome, WriteBehind,
+};
 
 const CONFIG: Config = Config {
     batch_records_max: 3,
@@ -73,6 +75,13 @@ impl Backlog {
             watermark,
             is_hurried,
         }
+    }
+
+    /// Whether the store may not have a row as it is.
+    pub(super) fn is_pending(&self, key: RowKey) -> bool {
+        self.noted.iter().any(|(_, noted)| *noted == key)
+            || self.queue.is_pending(key.id())
+            || self.on_its_way.contains(&key)
     }
 
     /// A row has changed there, and that is committed.
@@ -166,7 +175,11 @@ impl Backlog {
                     self.writing = Some((batch, now));
                     let keys = entries.iter().map(|entry| RowKey::of(entry.entity));
                     self.on_its_way.extend(keys.clone());
-                    let rows = keys.map(|key| (key, state.row(key), self.put_of(key))).collect();
+                    let row = |entry: &Entry| {
+                        let (key, upto) = (RowKey::of(entry.entity), entry.version.position);
+                        (key, state.row(key).ok_or(upto), self.put_of(key))
+                    };
+                    let rows = entries.iter().map(row).collect();
                     let (partition, epoch, queue, watermark) =
                         (self.partition, self.epoch, self.number, self.watermark);
                     write = Some(Batch { partition, epoch, queue, id: batch, rows, watermark });

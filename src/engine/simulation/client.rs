@@ -8,7 +8,7 @@ use super::history::{Done, Told};
 use super::object::{Input, Key, Kind, Money, Output, kind_of};
 use super::parcel::{Ask, Consistency, Endpoint, Parcel, Reply};
 use super::{Happening, Simulation};
-use crate::engine::history::models::{counter, list, register, set};
+use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::{PartitionId, Position};
 use crate::engine::instant::Instant;
 
@@ -142,6 +142,11 @@ impl Simulation {
                 let key = self.random.pick(&accounts);
                 Input::Account(Money::Transfer { to, key, amount: value % 97 })
             }
+            Kind::Slot if is_read => Input::Slot(slot::Input::Read),
+            Kind::Slot if self.random.percent(30) => Input::Slot(slot::Input::Take),
+            Kind::Slot => Input::Slot(slot::Input::Put(value)),
+            Kind::Bell if is_read => Input::Bell(list::Input::Read),
+            Kind::Bell => Input::Bell(list::Input::Append(value)),
             Kind::Set if is_read => Input::Set(set::Input::Read),
             Kind::Set => Input::Set(set::Input::Add(value)),
         }

@@ -1,7 +1,10 @@
 //! What the clients were told, and whether it can be.
 
-use super::object::{Input, Key, Kind, Output, kind_of};
-use crate::engine::history::models::{counter, list, register, set};
+use std::time::Duration;
+
+use super::lapse;
+use super::object::{Input, Key, Kind, Output, kind_of, rings_after};
+use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::history::values::Values;
 use crate::engine::history::{
     History, HistoryOf, Model, Operation, Outcome, bounds, lost, made_up, search, twice,
@@ -55,13 +58,54 @@ macro_rules! of_kind {
 
 /// # Errors
 /// What cannot be.
-pub(super) fn check(history: &[Done]) -> Result<(), String> {
+pub(super) fn check(history: &[Done], drift: u64) -> Result<(), String> {
     check_values(&register::Register, &of_kind!(history, Register))?;
     check_values(&list::List, &of_kind!(history, List))?;
     check_values(&set::GrowingSet, &of_kind!(history, Set))?;
+    check_values(&list::List, &of_bells(history, drift))?;
+    lapse::check(history, drift)?;
+    check_order(&slot::Slot, &of_slots(history))?;
     let counters = of_kind!(history, Counter);
     bounds::counters(&counters).map_err(|fault| fault.to_string())?;
     check_order(&counter::Counter, &counters)
+}
+
+/// What was seen of slots: that nothing was there is a change that nobody has asked for.
+fn of_slots(history: &[Done]) -> HistoryOf<slot::Slot> {
+    let mut slots = of_kind!(history, Slot);
+    for operation in &mut slots.operations {
+        if operation.output() == Some(&slot::Output::Found(None)) {
+            operation.input = slot::Input::Lapse;
+        }
+    }
+    slots
+}
+
+/// What was seen of bells: each rings once, if at all as far as is known here, and not early.
+fn of_bells(history: &[Done], drift: u64) -> HistoryOf<list::List> {
+    let input_of = |input| match input {
+        Input::Bell(input) => Some(input),
+        _ => None,
+    };
+    let output_of = |output| match output {
+        Output::Bell(output) => Some(output),
+        _ => Some(list::Output::Length(0)), // see below
+    };
+    let mut bells = operations(history, Kind::Bell, input_of, output_of);
+    for operation in &mut bells.operations {
+        if let list::Input::Append(value) = operation.input {
+            operation.outcome = Outcome::Indeterminate;
+            operation.invoked_at += at_least(rings_after(value), drift).as_nanos() as u64;
+        }
+    }
+    bells
+}
+
+/// What is left of a time that was measured by a clock that may be fast by so many millionths: by
+/// that of each of two reigns.
+pub(super) fn at_least(time: Duration, drift: u64) -> Duration {
+    let fast = time.as_nanos() as u64 * drift / 1_000_000;
+    time.saturating_sub(Duration::from_nanos(fast))
 }
 
 fn check_values<M: Values>(model: &M, history: &HistoryOf<M>) -> Result<(), String> {

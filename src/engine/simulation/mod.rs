@@ -16,6 +16,9 @@ mod clock;
 mod consensus;
 mod faults;
 mod history;
+mod lapse;
+mod life;
+mod load;
 mod mail;
 mod network;
 mod node;
@@ -24,6 +27,7 @@ mod parcel;
 mod part;
 mod plan;
 pub(crate) mod random;
+mod record;
 mod replace;
 mod rest;
 mod row;
@@ -274,7 +278,7 @@ impl Simulation {
         }
         self.summary.promotions = self.consensus.promotions;
         if !self.plan.may_lose {
-            history::check(&self.history)?;
+            history::check(&self.history, self.plan.drift)?;
         }
         self.summary.voter_changes = self.consensus.voting.changes();
         self.check_final()?;
@@ -361,6 +365,16 @@ impl Simulation {
             (Endpoint::Disk(node), Parcel::Write(batch)) => {
                 let stored = self.nodes[node].disk.write(batch);
                 self.send(Endpoint::Disk(node), from, Parcel::Stored(stored));
+            }
+            (Endpoint::Store, Parcel::Load(load)) => {
+                if let Some(loaded) = self.store.load(load) {
+                    self.send(to, from, Parcel::Loaded(loaded));
+                }
+            }
+            (Endpoint::Disk(node), Parcel::Load(load)) => {
+                if let Some(loaded) = self.nodes[node].disk.load(load) {
+                    self.send(to, from, Parcel::Loaded(loaded));
+                }
             }
             (Endpoint::Store | Endpoint::Disk(_), _) => (), // nobody says anything else to it
             (Endpoint::Node(node), Parcel::Beat { .. }) if self.nodes[node].is_refusing() => {

@@ -9,10 +9,11 @@ use std::time::Duration;
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
 use super::mail::Letter;
-use super::object::{Record, State};
+use super::object::State;
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
+use super::record::Record;
 use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
@@ -86,8 +87,7 @@ impl Node {
     pub(super) fn new(index: usize, generation: u64, plan: &Plan, disk: Store) -> Node {
         let member =
             Member { directory: DirectoryId(index as u128), generation: Generation(generation) };
-        let part =
-            |at| Part::of_store(PartitionId(at), member, plan.replica, plan.writes_through, &disk);
+        let part = |at| Part::of_store(PartitionId(at), member, plan, &disk);
         Node {
             index,
             generation,
@@ -172,7 +172,8 @@ impl Node {
             true => kept,
             false => Generation::next(kept, self.wall_clock),
         };
-        let disk = std::mem::take(&mut self.disk);
+        let mut disk = std::mem::take(&mut self.disk);
+        disk.reopen();
         self.begin(generation.0, disk);
     }
 
@@ -296,6 +297,14 @@ impl Node {
                 self.parts[usize::from(partition.0)].scanned(epoch, found);
                 self.go_on(now, partition, out);
             }
+            Parcel::Loaded(loaded) => {
+                let partition = loaded.load.partition;
+                for (waiting, reply) in self.parts[usize::from(partition.0)].loaded(loaded) {
+                    let reply = Parcel::Reply { number: waiting.number, reply };
+                    out.parcels.push((Endpoint::Client(waiting.client), reply));
+                }
+                self.go_on(now, partition, out);
+            }
             Parcel::Letter { from, to, letter } => {
                 let part = &mut self.parts[usize::from(to.0)];
                 if part.copy.serves().is_some() {
@@ -307,7 +316,11 @@ impl Node {
                 self.asked(now, from, number, partition, ask, out);
             }
             // These are for others.
-            Parcel::Propose(_) | Parcel::Reply { .. } | Parcel::Write(_) | Parcel::Scan { .. } => {}
+            Parcel::Propose(_)
+            | Parcel::Reply { .. }
+            | Parcel::Write(_)
+            | Parcel::Scan { .. }
+            | Parcel::Load(_) => {}
         }
     }
 
@@ -340,7 +353,7 @@ impl Node {
             out.parcels.push((from, Parcel::Reply { number, reply: Reply::Refused }));
             return;
         };
-        if let Some(reply) = part.ask(epoch, client, number, ask) {
+        if let Some(reply) = part.ask(now, epoch, client, number, ask) {
             out.parcels.push((from, Parcel::Reply { number, reply }));
         }
         self.go_on(now, partition, out);
@@ -353,21 +366,28 @@ impl Node {
         self.perform(partition, effects, out);
         self.release(now, partition, out);
         let part = &mut self.parts[usize::from(partition.0)];
-        let letters = part.copy.serves().map(|epoch| part.exchange(now, epoch));
+        let serves = part.copy.serves();
+        let letters = serves.map(|epoch| part.exchange(now, epoch));
+        let loads = serves.map(|epoch| part.take_loads(now, epoch)).unwrap_or_default();
         let batch = part.drain(now);
         self.write(batch, out);
+        let loads = loads.into_iter().map(|load| (self.store(), Parcel::Load(load)));
+        out.parcels.extend(loads.collect::<Vec<_>>());
         for (to, letter) in letters.into_iter().flatten() {
             self.post(partition, to, letter, out);
         }
     }
 
-    /// To the store that copies drain into.
-    fn write(&self, batch: Option<Batch>, out: &mut Out) {
-        let store = match self.plan.replica.scope {
+    /// The store that copies drain into.
+    fn store(&self) -> Endpoint {
+        match self.plan.replica.scope {
             Scope::Shared => Endpoint::Store,
             Scope::Replica => Endpoint::Disk(self.index),
-        };
-        out.parcels.extend(batch.map(|batch| (store, Parcel::Write(batch))));
+        }
+    }
+
+    fn write(&self, batch: Option<Batch>, out: &mut Out) {
+        out.parcels.extend(batch.map(|batch| (self.store(), Parcel::Write(batch))));
     }
 
     /// Sends a letter to whoever is the primary of a partition, as far as is known here.
@@ -394,7 +414,7 @@ impl Node {
                 }
                 Effect::SendCopy { to } => {
                     // None if it is the primary's no more.
-                    let copy = part.copy.snapshot(part.folded.clone());
+                    let copy = part.snapshot(&self.disk);
                     let node = Endpoint::Node(to.directory.0 as usize);
                     let parcel = |message| Parcel::Copy { partition, from, to, message };
                     out.parcels.extend(copy.map(|message| (node, parcel(message))));
@@ -416,9 +436,9 @@ impl Node {
                 Effect::Recovered(recovered) => part.recover(&recovered, &self.disk),
                 Effect::Committed(_) => (),
                 Effect::Over => {
-                    for held in part.end() {
-                        let reply = Parcel::Reply { number: held.number, reply: Reply::Unknown };
-                        out.parcels.push((Endpoint::Client(held.client), reply));
+                    for (client, number, reply) in part.end() {
+                        let reply = Parcel::Reply { number, reply };
+                        out.parcels.push((Endpoint::Client(client), reply));
                     }
                 }
             }

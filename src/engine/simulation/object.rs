@@ -4,13 +4,13 @@
 //! puts to the test, and not the objects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
-use super::row::RowKey;
-use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{Answers, Session};
 use crate::engine::history::Model;
-use crate::engine::history::models::{counter, list, register, set};
+use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::{PartitionId, Position, SessionId};
+use crate::engine::instant::Timestamp;
 use crate::engine::outbox::Number;
 
 /// Names an object of a partition; tells its kind, too.
@@ -23,6 +23,9 @@ pub(super) enum Input {
     List(list::Input),
     Set(set::Input),
     Account(Money),
+    Slot(slot::Input),
+    /// To append is to be reminded of it: see [`rings_after`].
+    Bell(list::Input),
 }
 
 /// What is asked of an account.
@@ -57,6 +60,11 @@ pub(super) enum Output {
     Balance(u64),
     /// Whether there was enough.
     Moved(bool),
+    Slot(slot::Output),
+    /// What a bell has rung for.
+    Bell(list::Output),
+    /// It will ring.
+    Reminded,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +74,8 @@ pub(super) enum Kind {
     List,
     Set,
     Account,
+    Slot,
+    Bell,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +85,12 @@ pub(super) enum Object {
     List(Vec<u64>),
     Set(BTreeSet<u64>),
     Account(u64),
+    /// What is in it.
+    Slot(u64),
+    /// What it has rung for.
+    Bell(Vec<u64>),
+    /// There is none: it was removed, or never was.
+    Gone,
 }
 
 /// An object as its partition keeps it.
@@ -83,8 +99,13 @@ pub(super) struct Entity {
     pub object: Object,
     /// Of the record that changed it last.
     pub written_at: Position,
-    /// Of the record that it came with last, changed or not.
+    /// Of the record that it came with last, changed or not; and the partition's time then.
     pub changed_at: Position,
+    pub time: Timestamp,
+    /// When it is to be removed, by the partition's time.
+    pub expires_at: Option<Timestamp>,
+    /// What it is to ring for, and when.
+    pub reminders: BTreeMap<u64, Timestamp>,
     pub answers: Answers,
     /// Messages of its own that their receivers may not have yet.
     pub sent: BTreeMap<Number, Deposit>,
@@ -96,24 +117,39 @@ pub(super) struct Entity {
 /// A whole copy.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct State {
+    /// The partition's time, as of the last record.
+    pub time: Timestamp,
     pub entities: BTreeMap<Key, Entity>,
     /// With the record in which they last changed.
     pub sessions: BTreeMap<SessionId, (Position, Session)>,
     /// Of each partition, up to which message all is applied and stored; likewise.
     pub inboxes: BTreeMap<PartitionId, (Position, Number)>,
-}
-
-/// What one ask has changed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Record {
-    pub entity: Option<(Key, Entity)>,
-    pub session: Option<(SessionId, Session)>,
-    pub inbox: Option<(PartitionId, Number)>,
+    /// Entities of which not even a tombstone is here any more, and the records that dropped these:
+    /// until that is stored.
+    pub dropped: BTreeMap<Key, Position>,
 }
 
 pub(super) fn kind_of(key: Key) -> Kind {
-    const KINDS: [Kind; 5] = [Kind::Register, Kind::Counter, Kind::List, Kind::Set, Kind::Account];
+    const KINDS: [Kind; 7] = [
+        Kind::Register,
+        Kind::Slot,
+        Kind::Counter,
+        Kind::Account,
+        Kind::List,
+        Kind::Bell,
+        Kind::Set,
+    ];
     KINDS[usize::from(key) % KINDS.len()]
+}
+
+/// What is put into a slot stays for so long, or until it is taken.
+pub(super) fn lasts_for(value: u64) -> Option<Duration> {
+    (!value.is_multiple_of(3)).then(|| Duration::from_millis(200 + value % 7 * 150))
+}
+
+/// A bell rings so long after it was asked to.
+pub(super) fn rings_after(value: u64) -> Duration {
+    Duration::from_millis(value % 11 * 130)
 }
 
 impl Object {
@@ -124,6 +160,8 @@ impl Object {
             Kind::List => Object::List(list::List.initial()),
             Kind::Set => Object::Set(set::GrowingSet.initial()),
             Kind::Account => Object::Account(BALANCE),
+            Kind::Slot => Object::Gone,
+            Kind::Bell => Object::Bell(list::List.initial()),
         }
     }
 
@@ -147,6 +185,19 @@ impl Object {
                 *balance = left.unwrap_or(*balance);
                 Output::Moved(left.is_some())
             }
+            (Object::Bell(state), Input::Bell(list::Input::Read)) => {
+                Output::Bell(list::List.step(state, &list::Input::Read))
+            }
+            (Object::Bell(_), Input::Bell(list::Input::Append(_))) => Output::Reminded,
+            (object @ (Object::Slot(_) | Object::Gone), Input::Slot(input)) => {
+                let mut state = match object {
+                    Object::Slot(value) => Some(*value),
+                    _ => None,
+                };
+                let output = slot::Slot.step(&mut state, &input);
+                *object = state.map_or(Object::Gone, Object::Slot);
+                Output::Slot(output)
+            }
             (object, input) => unreachable!("{input:?} of {object:?}"),
         }
     }
@@ -160,6 +211,8 @@ impl Input {
             Input::List(input) => list::List.is_read(&input),
             Input::Set(input) => set::GrowingSet.is_read(&input),
             Input::Account(input) => input == Money::Read,
+            Input::Slot(input) => slot::Slot.is_read(&input),
+            Input::Bell(input) => list::List.is_read(&input),
         }
     }
 
@@ -177,6 +230,8 @@ impl Input {
                 set::GrowingSet.is_changeless(&input, output)
             }
             (Input::Account(_), output) => *output != Output::Moved(true),
+            (Input::Slot(input), Output::Slot(output)) => slot::Slot.is_changeless(&input, output),
+            (Input::Bell(_), output) => *output != Output::Reminded,
             (input, output) => unreachable!("{output:?} to {input:?}"),
         }
     }
@@ -184,10 +239,17 @@ impl Input {
 
 impl Entity {
     pub(super) fn new(key: Key) -> Entity {
-        let (object, answers) = (Object::new(key), Answers::new());
-        let never = Position::default();
-        let (sent, applied) = (BTreeMap::new(), BTreeMap::new());
-        Entity { object, written_at: never, changed_at: never, answers, sent, applied }
+        Entity {
+            object: Object::new(key),
+            written_at: Position::default(),
+            changed_at: Position::default(),
+            time: Timestamp::default(),
+            expires_at: None,
+            reminders: BTreeMap::new(),
+            answers: Answers::new(),
+            sent: BTreeMap::new(),
+            applied: BTreeMap::new(),
+        }
     }
 }
 
@@ -202,65 +264,19 @@ impl State {
         self.entities.values().map(gained).chain(on_its_way).sum()
     }
 
+    /// What is still to happen without being asked for.
+    pub(super) fn awaits(&self) -> Option<&'static str> {
+        let any = |is: fn(&Entity) -> bool| self.entities.values().any(is);
+        if any(|entity| !entity.reminders.is_empty()) {
+            return Some("has reminders to come");
+        }
+        any(|entity| entity.expires_at.is_some()).then_some("has entities that are to expire")
+    }
+
     /// Messages that their receivers may not have yet.
     pub(super) fn sent(&self) -> impl Iterator<Item = (Number, &Deposit)> {
         let sent = self.entities.values().flat_map(|entity| &entity.sent);
         sent.map(|(number, deposit)| (*number, deposit))
-    }
-
-    /// Makes the changes of a record. What is newer already stays: a copy that was read from a
-    /// store hears once more of what has led to it.
-    pub(super) fn write(&mut self, position: Position, record: &Record) {
-        for key in record.keys() {
-            let is_newer = self.version(key).is_none_or(|known| known < position);
-            match key {
-                _ if !is_newer => (),
-                RowKey::Entity(key) => {
-                    self.entities.extend(record.entity.clone().filter(|it| it.0 == key))
-                }
-                RowKey::Session(_) => {
-                    self.sessions
-                        .extend(record.session.map(|(id, session)| (id, (position, session))));
-                }
-                RowKey::Inbox(_) => {
-                    self.inboxes
-                        .extend(record.inbox.map(|(from, number)| (from, (position, number))));
-                }
-            }
-        }
-    }
-}
-
-impl Record {
-    /// The rows that it changes.
-    pub(super) fn keys(&self) -> Vec<RowKey> {
-        let entity = self.entity.iter().map(|(key, _)| RowKey::Entity(*key));
-        let session = self.session.iter().map(|(id, _)| RowKey::Session(*id));
-        let inbox = self.inbox.iter().map(|(from, _)| RowKey::Inbox(*from));
-        entity.chain(session).chain(inbox).collect()
-    }
-
-    /// As the other copies get it.
-    pub(super) fn replicated(mut self) -> Record {
-        if is_broken(Breakage::AnswersNotReplicated)
-            && let Some((_, entity)) = &mut self.entity
-        {
-            entity.answers = Answers::new();
-        }
-        if is_broken(Breakage::AppliedNotReplicated)
-            && let Some((_, entity)) = &mut self.entity
-        {
-            entity.applied.clear();
-        }
-        if is_broken(Breakage::SessionsNotReplicated) {
-            self.session = None;
-        }
-        if is_broken(Breakage::FloorsNotReplicated)
-            && let Some((_, session)) = &mut self.session
-        {
-            session.floor = 0;
-        }
-        self
     }
 }
 
@@ -274,8 +290,13 @@ impl Output {
             Output::List(list::Output::Length(length)) => vec![3, *length as u64],
             Output::Set(set::Output::Added(is_new)) => vec![4, u64::from(*is_new)],
             Output::Moved(is_moved) => vec![5, u64::from(*is_moved)],
+            Output::Slot(slot::Output::Written) => vec![6],
+            Output::Slot(slot::Output::Found(None)) => vec![7],
+            Output::Slot(slot::Output::Found(Some(value))) => vec![7, *value],
+            Output::Reminded => vec![8],
             Output::List(list::Output::Elements(_))
             | Output::Set(set::Output::Elements(_))
+            | Output::Bell(_)
             | Output::Balance(_) => {
                 unreachable!("what reads find is not recorded")
             }
@@ -290,6 +311,10 @@ impl Output {
             [3, length] => Output::List(list::Output::Length(*length as usize)),
             [4, is_new] => Output::Set(set::Output::Added(*is_new == 1)),
             [5, is_moved] => Output::Moved(*is_moved == 1),
+            [6] => Output::Slot(slot::Output::Written),
+            [7] => Output::Slot(slot::Output::Found(None)),
+            [7, value] => Output::Slot(slot::Output::Found(Some(*value))),
+            [8] => Output::Reminded,
             other => unreachable!("nothing is recorded as {other:?}"),
         }
     }

@@ -1,7 +1,9 @@
 //! What goes over the network.
 
+use super::load::{Load, Loaded};
 use super::mail::Letter;
-use super::object::{Input, Key, Output, Record, State};
+use super::object::{Input, Key, Output, State};
+use super::record::Record;
 use super::store::{Batch, Stored};
 use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
@@ -124,6 +126,8 @@ pub(super) enum Parcel {
         epoch: Epoch,
         found: Found<State>,
     },
+    Load(Load),
+    Loaded(Loaded),
     Ask {
         number: u64,
         partition: PartitionId,

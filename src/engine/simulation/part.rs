@@ -1,17 +1,21 @@
 //! One partition on a node: its copy, what of it is stored, and the answers that wait.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
 
 use super::backlog::Backlog;
-use super::object::{Record, State};
+use super::life::may_evict;
+use super::object::{Key, State};
 use super::parcel::Reply;
+use super::plan::Plan;
+use super::record::Record;
 use super::row::RowKey;
 use super::serve::Live;
 use super::store::{Batch, Store, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Config, Copy, Entry, Found, Message, Recovered, Round, Scope};
+use crate::engine::replica::{Copy, Entry, Found, Message, Recovered, Round, Scope};
 use crate::engine::table::Member;
 
 /// An answer that waits for what it depends on.
@@ -40,25 +44,21 @@ pub(super) struct Part {
     found: BTreeMap<Member, (Option<State>, Option<State>)>,
     scanned: Option<State>,
     pub held: VecDeque<Held>,
-    config: Config,
+    scope: Scope,
+    /// How often an entity leaves memory, if ever.
+    pub(super) evict_every: Option<Duration>,
     /// Whether all that is answered, or leaves otherwise, is stored before.
     pub(super) writes_through: bool,
 }
 
 impl Part {
     /// A copy that begins with what the node's own store has.
-    pub(super) fn of_store(
-        id: PartitionId,
-        me: Member,
-        config: Config,
-        writes_through: bool,
-        store: &Store,
-    ) -> Part {
+    pub(super) fn of_store(id: PartitionId, me: Member, plan: &Plan, store: &Store) -> Part {
         let Found { upto, newest, content } = store.read(id);
         let upto = if is_broken(Breakage::StoreTakenForPrefix) { newest } else { upto };
         Part {
             id,
-            copy: Copy::read(me, config, upto, newest),
+            copy: Copy::read(me, plan.replica, upto, newest),
             folded: content,
             live: None,
             backlog: None,
@@ -66,25 +66,35 @@ impl Part {
             found: BTreeMap::new(),
             scanned: None,
             held: VecDeque::new(),
-            config,
-            writes_through,
+            scope: plan.replica.scope,
+            evict_every: plan.evict_every,
+            writes_through: plan.writes_through,
         }
     }
 
     /// The reign is over.
-    pub(super) fn end(&mut self) -> impl Iterator<Item = Held> {
+    pub(super) fn end(&mut self) -> impl Iterator<Item = (usize, u64, Reply)> {
+        let waiting = self.live.as_mut().map(|live| live.loads.take_waiting());
         self.live.take_if(|_| !is_broken(Breakage::LiveKept));
-        if self.config.scope == Scope::Shared {
+        if self.scope == Scope::Shared {
             self.backlog = None;
         }
         (self.found, self.scanned) = (BTreeMap::new(), None);
         let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
-        self.held.drain(kept..)
+        let held = self.held.drain(kept..).map(|held| (held.client, held.number, Reply::Unknown));
+        let waiting = waiting.into_iter().flatten();
+        waiting.map(|ask| (ask.client, ask.number, Reply::Refused)).chain(held)
     }
 
     /// These are committed.
     pub(super) fn fold(&mut self, entries: Vec<Entry<Record>>) {
-        for Entry { position, record } in entries {
+        for Entry { position, mut record } in entries {
+            let stored = self.copy.stored();
+            let may_leave = |(key, version): &(Key, Position)| {
+                let is_stored = may_evict(self.scope, stored, *version) && !self.is_pending(*key);
+                is_stored || is_broken(Breakage::DirtyEvicted)
+            };
+            record.evicted = record.evicted.filter(may_leave);
             if let Some(backlog) = &mut self.backlog
                 && !is_broken(Breakage::StoredBeforeCommit)
             {
@@ -94,11 +104,40 @@ impl Part {
         }
     }
 
+    /// Whether the store that this copy drains into does not have an entity as it is here.
+    pub(super) fn is_pending(&self, key: Key) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending(RowKey::Entity(key)))
+    }
+
+    /// Everything of the partition that is here: of what is in memory, that; of the rest, what is in
+    /// the store that is drained into.
+    pub(super) fn whole(&self, store: &Store) -> State {
+        let mut whole = self.folded.clone();
+        let is_here = |key: &RowKey| match key {
+            RowKey::Entity(key) if self.folded.dropped.contains_key(key) => true,
+            key => self.folded.version(*key).is_some(),
+        };
+        for key in store.keys(self.id).into_iter().filter(|key| !is_here(key)) {
+            // A tombstone that is only there is one that was dropped.
+            let row = store.row(self.id, key).filter(|row| !row.is_tombstone());
+            row.cloned().into_iter().for_each(|row| whole.read(key, row));
+        }
+        whole
+    }
+
+    /// All of it, as a message, while it is a primary's.
+    pub(super) fn snapshot(&self, store: &Store) -> Option<Message<Record, State>> {
+        self.copy.snapshot(match self.scope {
+            Scope::Shared => self.folded.clone(),
+            Scope::Replica => self.whole(store),
+        })
+    }
+
     /// The copy is another one now; so is the store of its own to be, which may have of another
     /// past what this does not.
     pub(super) fn install(&mut self, copy: State, store: &Store) {
         self.folded = copy;
-        if self.config.scope == Scope::Replica {
+        if self.scope == Scope::Replica {
             let before = self.backlog.take();
             let on_its_way = before.map(|backlog| backlog.on_its_way()).unwrap_or_default();
             let mut backlog = self.new_backlog();
@@ -127,7 +166,7 @@ impl Part {
     /// A store of its own is drained into by each copy, in each epoch anew.
     fn follow_epoch(&mut self) {
         let is_behind = |backlog: &Backlog| backlog.epoch != self.copy.joined();
-        if self.config.scope == Scope::Replica && self.backlog.as_ref().is_none_or(is_behind) {
+        if self.scope == Scope::Replica && self.backlog.as_ref().is_none_or(is_behind) {
             let before = self.backlog.take();
             let forced = before.as_ref().map(|backlog| backlog.forced().clone());
             self.begin_backlog(forced.unwrap_or_default());
@@ -140,8 +179,10 @@ impl Part {
     /// What is not stored comes first.
     pub(super) fn begin_backlog(&mut self, forced: BTreeSet<RowKey>) {
         let (mut backlog, stored) = (self.new_backlog(), self.copy.stored());
-        for key in self.folded.keys().filter(|key| !forced.contains(key)) {
-            let is_stored = self.folded.version(key) <= Some(stored);
+        let dropped = self.folded.dropped.iter().map(|(key, at)| (RowKey::Entity(*key), Some(*at)));
+        let there = self.folded.keys().map(|key| (key, self.folded.version(key)));
+        for (key, version) in there.chain(dropped).filter(|(key, _)| !forced.contains(key)) {
+            let is_stored = version <= Some(stored);
             if !is_stored && !is_broken(Breakage::PendingForgotten) {
                 backlog.note(Position::default(), key);
             }
@@ -153,7 +194,8 @@ impl Part {
     /// Sends to the store what is due there.
     pub(super) fn drain(&mut self, now: Instant) -> Option<Batch> {
         self.follow_epoch();
-        let committed = match self.config.scope {
+        self.folded.forget_dropped(self.copy.stored());
+        let committed = match self.scope {
             Scope::Shared => self.copy.committed()?,
             Scope::Replica => self.copy.folded(),
         };
@@ -190,7 +232,7 @@ impl Part {
         for Entry { position, record } in self.copy.unfolded() {
             memory.write(position, &record);
         }
-        let has_own = self.config.scope == Scope::Replica;
+        let has_own = self.scope == Scope::Replica;
         self.copy.recalled(epoch, memory, has_own.then(|| store.read(self.id)))
     }
 

@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub patience: Patience,
     pub pause_max: Duration,
     pub replica: Config,
+    /// How often an entity leaves the memory of a partition, if ever.
+    pub evict_every: Option<Duration>,
     /// Whether what is answered is stored before.
     pub writes_through: bool,
     /// Whether anything may be lost: more crashes than any promise covers.
@@ -115,11 +117,12 @@ impl Plan {
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
-            keys: random.between(1, 10) as u8,
+            keys: random.between(1, 14) as u8,
             terms: terms(random.millis(300, 2500)),
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
+            evict_every: voting.percent(60).then(|| voting.millis(20, 400)),
             writes_through,
             may_lose,
             delays,

@@ -35,6 +35,9 @@ impl Simulation {
         if node(*primary).folded(partition).sent().next().is_some() {
             return Some("has messages on their way".to_owned());
         }
+        if let Some(what) = node(*primary).folded(partition).awaits() {
+            return Some(what.to_owned());
+        }
         let stores = match self.plan.replica.scope {
             Scope::Shared => vec![&self.store],
             Scope::Replica => in_sync.iter().map(|member| &node(member).disk).collect(),
@@ -49,19 +52,30 @@ impl Simulation {
         Some(format!("has a copy at {behind:?} that is behind"))
     }
 
+    /// What a copy has in memory and in the store that it drains into.
+    fn whole(&self, member: Member, partition: PartitionId) -> State {
+        let node = &self.nodes[member.directory.0 as usize];
+        let store = match self.plan.replica.scope {
+            Scope::Shared => &self.store,
+            Scope::Replica => &node.disk,
+        };
+        node.parts[usize::from(partition.0)].whole(store)
+    }
+
     /// All copies are the same.
     pub(super) fn check_final(&self) -> Result<(), String> {
         for (partition, row) in self.consensus.table.rows() {
             let holders: Vec<Member> =
                 row.holders().into_iter().flat_map(|holders| holders.iter()).collect();
-            let state = |member: &Member| self.nodes[member.directory.0 as usize].folded(partition);
             let Some((first, others)) = holders.split_first() else { continue };
-            if let Some(other) = others.iter().find(|other| state(other) != state(first)) {
-                return Err(format!(
-                    "{partition}: {first:?} holds {:?}, {other:?} {:?}",
-                    state(first),
-                    state(other)
-                ));
+            let of_first = self.whole(*first, partition);
+            for other in others {
+                let of_other = self.whole(*other, partition);
+                if of_first.rows().ne(of_other.rows()) {
+                    return Err(format!(
+                        "{partition}: {first:?} holds {of_first:?}, {other:?} {of_other:?}"
+                    ));
+                }
             }
         }
         if self.plan.may_lose { Ok(()) } else { self.check_money() }
@@ -71,7 +85,7 @@ impl Simulation {
     fn check_money(&self) -> Result<(), String> {
         let gained = |(partition, row): (PartitionId, &Row)| {
             let primary = row.primary()?;
-            Some(self.nodes[primary.directory.0 as usize].folded(partition).gained())
+            Some(self.whole(primary, partition).gained())
         };
         match self.consensus.table.rows().filter_map(gained).sum::<i64>() {
             0 => Ok(()),
@@ -83,7 +97,11 @@ impl Simulation {
 /// In what a store differs from a partition, if in anything.
 fn unstored(partition: PartitionId, state: &State, store: &Store) -> Option<String> {
     let keys: Vec<RowKey> = state.keys().chain(store.keys(partition)).collect();
-    let differs = |key: &&RowKey| state.row(**key).as_ref() != store.row(partition, **key);
+    // What is only there was evicted.
+    let differs = |key: &&RowKey| match (state.row(**key), store.row(partition, **key)) {
+        (None, Some(row)) => row.is_tombstone(),
+        (here, there) => here.as_ref() != there,
+    };
     let key = keys.iter().find(differs)?;
     let (is, should) = (store.row(partition, *key), state.row(*key));
     Some(format!("has {key:?} stored as {is:?}, and not as {should:?}"))

@@ -1,6 +1,6 @@
 //! Rows: what of a partition is stored, each whole or not at all.
 
-use super::object::{Entity, Key, State};
+use super::object::{Entity, Key, Object, State};
 use crate::engine::execution::Session;
 use crate::engine::id::{EntityId, PartitionId, Position, SessionId};
 use crate::engine::outbox::Number;
@@ -25,6 +25,13 @@ pub(super) enum Content {
     Entity(Entity),
     Session(Session),
     Inbox(Number),
+}
+
+impl Row {
+    /// Whether it says only that nothing is there.
+    pub(super) fn is_tombstone(&self) -> bool {
+        matches!(&self.content, Content::Entity(entity) if entity.object == Object::Gone)
+    }
 }
 
 impl RowKey {
@@ -73,6 +80,11 @@ impl State {
         entities.chain(sessions).chain(inboxes)
     }
 
+    /// All its rows, ascending.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (RowKey, Row)> {
+        self.keys().filter_map(|key| Some((key, self.row(key)?)))
+    }
+
     /// Puts in what was stored, unless something newer is there.
     pub(super) fn read(&mut self, key: RowKey, row: Row) {
         let Row { version, content } = row;
@@ -81,6 +93,8 @@ impl State {
         }
         match (key, content) {
             (RowKey::Entity(key), Content::Entity(entity)) => {
+                self.time = self.time.max(entity.time);
+                self.dropped.remove(&key);
                 self.entities.insert(key, entity);
             }
             (RowKey::Session(id), Content::Session(session)) => {

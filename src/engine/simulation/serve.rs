@@ -3,10 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::life::Life;
+use super::load::{Loads, Waiting};
 use super::mail::{Letter, Post};
-use super::object::{Deposit, Entity, Input, Key, Money, Object, Output, Record, State};
+use super::object::{Deposit, Entity, Input, Key, Money, Object, Output, State};
 use super::parcel::{Ask, Consistency, Reply};
 use super::part::{Held, Part};
+use super::record::Record;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::execution::{
     Numbered, Outcome, Refusal, Session, SessionLimits, Sessions, Verdict,
@@ -22,27 +25,30 @@ const LIMITS: SessionLimits = SessionLimits {
     sessions_max: 100,
 };
 
-/// Answers that wait at once.
+/// Answers that wait at once, and asks that wait for what they ask.
 const HELD_MAX: usize = 1000;
 
 /// What the handlers see.
 pub(super) struct Live {
     epoch: Epoch,
     pub(super) state: State,
-    sessions: Sessions,
+    pub(super) sessions: Sessions,
+    pub(super) life: Life,
+    pub(super) loads: Loads,
     /// None until all that was inherited is committed.
     post: Option<Post>,
     /// Floors of sessions that are not stored yet.
     floors: VecDeque<(Position, SessionId, u64)>,
     /// Numbers of inboxes whose rows may not be, by their senders; and those whose rows are.
     numbers: BTreeMap<PartitionId, (Position, Number)>,
-    stored_numbers: BTreeMap<PartitionId, Number>,
+    pub(super) stored_numbers: BTreeMap<PartitionId, Number>,
 }
 
 impl Part {
     /// Runs an ask, in the epoch of this copy's reign. Returns what is said at once.
     pub(super) fn ask(
         &mut self,
+        now: Instant,
         epoch: Epoch,
         client: usize,
         number: u64,
@@ -51,7 +57,18 @@ impl Part {
         if !self.copy.has_room() || self.held.len() >= HELD_MAX {
             return Some(Reply::Refused);
         }
-        self.go_live(epoch);
+        self.go_live(now, epoch);
+        if let Ask::Read(key, ..) | Ask::Write { key, .. } = ask
+            && !self.is_at_hand(key)
+        {
+            let is_kept = self.live().loads.wait(key, Waiting { client, number, ask });
+            return (!is_kept).then_some(Reply::Refused);
+        }
+        self.run(client, number, ask)
+    }
+
+    /// Runs an ask of what is at hand.
+    pub(super) fn run(&mut self, client: usize, number: u64, ask: Ask) -> Option<Reply> {
         let request = RequestId { session: SessionId(client as u128), number };
         let answered = match ask {
             Ask::Open => Ok(self.open(request.session)),
@@ -75,9 +92,10 @@ impl Part {
         }
     }
 
-    fn go_live(&mut self, epoch: Epoch) {
+    fn go_live(&mut self, now: Instant, epoch: Epoch) {
         if let Some(live) = &mut self.live {
             live.epoch = epoch;
+            live.life.pass(now);
             return;
         }
         let mut state = self.folded.clone();
@@ -94,11 +112,20 @@ impl Part {
         }
         let (floors, numbers, stored_numbers) =
             (VecDeque::new(), state.inboxes.clone(), BTreeMap::new());
-        self.live =
-            Some(Live { epoch, state, sessions, post: None, floors, numbers, stored_numbers });
+        self.live = Some(Live {
+            epoch,
+            life: Life::new(&state, now),
+            loads: Loads::default(),
+            state,
+            sessions,
+            post: None,
+            floors,
+            numbers,
+            stored_numbers,
+        });
     }
 
-    fn live(&mut self) -> &mut Live {
+    pub(super) fn live(&mut self) -> &mut Live {
         self.live.as_mut().expect("it was made so")
     }
 
@@ -145,6 +172,7 @@ impl Part {
         let output = entity.object.step(input);
         if !input.is_changeless(&output) {
             entity.written_at = position;
+            self.set_times(&mut entity, input);
         }
         let version = Version { position: entity.written_at, index: 0 };
         let outcome = Outcome::Reply(to_record(position, version, &output));
@@ -186,7 +214,8 @@ impl Part {
 
     /// Applies what other partitions have sent, and says what they are to be told.
     pub(super) fn exchange(&mut self, now: Instant, epoch: Epoch) -> Vec<(PartitionId, Letter)> {
-        self.go_live(epoch);
+        self.go_live(now, epoch);
+        self.live_on(now);
         let Some(committed) = self.copy.committed() else { return Vec::new() };
         let has_begun = self.copy.inherited().is_some_and(|inherited| committed >= inherited);
         let persisted = self.copy.persisted();
@@ -247,6 +276,10 @@ impl Part {
         let post = self.live().post.as_ref();
         let next = post.and_then(|post| post.inbox.next(from)).cloned();
         let Some((number, Deposit { key, amount, .. })) = next else { return false };
+        if !self.is_at_hand(key) {
+            self.live().loads.begin(key);
+            return false; // those after it wait, too
+        }
         let mut entity = self.entity(key);
         // The partition's own number says what is stored, and an entity may say more.
         let is_new = entity.applied.get(&from) < Some(&number);
@@ -272,19 +305,31 @@ impl Part {
         Some((id, Session { stored_floor: 0, ..*session }))
     }
 
-    fn entity(&mut self, key: Key) -> Entity {
-        self.live().state.entities.get(&key).cloned().unwrap_or_else(|| Entity::new(key))
+    /// An entity that is at hand.
+    pub(super) fn entity(&mut self, key: Key) -> Entity {
+        self.expire(key);
+        let last = self.copy.last();
+        self.live().state.entities.get(&key).cloned().unwrap_or_else(|| {
+            let new = Entity::new(key);
+            // When it was removed nobody knows any more. That it is not there is so as of now.
+            let written_at = if new.object == Object::Gone { last } else { new.written_at };
+            Entity { written_at, ..new }
+        })
     }
 
-    fn next(&mut self) -> Position {
+    pub(super) fn next(&mut self) -> Position {
         let epoch = self.live().epoch;
         self.copy.next_position(epoch)
     }
 
-    fn execute(&mut self, mut record: Record) -> Position {
+    pub(super) fn execute(&mut self, mut record: Record) -> Position {
         let position = self.next();
-        if let Some((_, entity)) = &mut record.entity {
-            entity.changed_at = position;
+        let live = self.live();
+        record.at = live.life.time();
+        if let Some((key, entity)) = &mut record.entity {
+            (entity.changed_at, entity.time) = (position, record.at);
+            live.life.watch(*key, entity);
+            live.loads.missing.remove(key);
         }
         if let Some(backlog) = &mut self.backlog
             && is_broken(Breakage::StoredBeforeCommit)

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::load::{Load, Loaded};
 use super::object::State;
 use super::random::Random;
 use super::row::{Row, RowKey};
@@ -19,8 +20,8 @@ pub(super) struct Batch {
     pub queue: u64,
     pub id: BatchId,
     /// In a store of a node's own, some come in place of what another past has left there: whatever
-    /// their versions. A row that is none is removed.
-    pub rows: Vec<(RowKey, Option<Row>, Put)>,
+    /// their versions. Of a row that is not there any more, it is said up to which version.
+    pub rows: Vec<(RowKey, Result<Row, Position>, Put)>,
     /// Everything up to here is stored, without this batch.
     pub watermark: Position,
 }
@@ -45,6 +46,9 @@ pub(super) struct Stored {
 pub(super) struct Store {
     rows: BTreeMap<(PartitionId, RowKey), Row>,
     fences: BTreeMap<PartitionId, Epoch>,
+    /// The last batch that was written, of which queue of the fence's epoch. An earlier one that is
+    /// late is not: what it has may be gone since, and not even a tombstone left to tell.
+    lasts: BTreeMap<PartitionId, (Epoch, u64, BatchId)>,
     watermarks: BTreeMap<PartitionId, Position>,
     /// It takes nothing: it is not there, or full.
     pub is_down: bool,
@@ -55,12 +59,16 @@ impl Store {
     pub(super) fn write(&mut self, batch: Batch) -> Stored {
         let Batch { partition, epoch, queue, id, rows, watermark } = batch;
         let fence = self.fences.entry(partition).or_default();
-        let result = if self.is_down {
+        let (order, last) = ((epoch, queue, id), self.lasts.entry(partition).or_default());
+        let is_late = order < *last && !is_broken(Breakage::LateBatchWritten);
+        let result = if is_late {
+            Err(Failure::Unavailable { reason: "another has come before it".to_owned() })
+        } else if self.is_down {
             Err(Failure::Unavailable { reason: "it is down".to_owned() })
         } else if *fence > epoch {
             Err(Failure::Fenced { by: *fence })
         } else {
-            *fence = epoch;
+            (*fence, *last) = (epoch, order);
             let known = self.watermarks.entry(partition).or_default();
             // What takes the place of another past begins anew; else what is late lowers nothing.
             let is_anew = rows.iter().any(|(_, _, put)| *put == Put::Anyway);
@@ -73,16 +81,22 @@ impl Store {
         Stored { partition, epoch, queue, id, result }
     }
 
-    fn put(&mut self, at: (PartitionId, RowKey), row: Option<Row>, put: Put) -> Outcome {
+    fn put(&mut self, at: (PartitionId, RowKey), row: Result<Row, Position>, put: Put) -> Outcome {
         let found = self.rows.get(&at).map(|known| known.version);
         match (row, found) {
-            (None, _) => drop(self.rows.remove(&at)),
-            (Some(row), Some(found)) if put == Put::IfNewer && found > row.version => {
+            (Err(upto), Some(found)) if put == Put::IfNewer && found > upto => (),
+            (Err(_), _) => drop(self.rows.remove(&at)),
+            (Ok(row), Some(found)) if put == Put::IfNewer && found > row.version => {
                 return Outcome::Superseded { found: Version { position: found, index: 0 } };
             }
-            (Some(row), _) => drop(self.rows.insert(at, row)),
+            (Ok(row), _) => drop(self.rows.insert(at, row)),
         }
         Outcome::Stored
+    }
+
+    /// Another process begins to write here: none of the one before comes any more.
+    pub(super) fn reopen(&mut self) {
+        self.lasts.clear();
     }
 
     /// The process that was writing this is gone: who knows how much of it is there.
@@ -105,6 +119,15 @@ impl Store {
             *fence = epoch;
         }
         Some(self.read(partition))
+    }
+
+    /// What is there of an entity. Nothing is said while it is down, or to somebody who writes no
+    /// more.
+    pub(super) fn load(&self, load: Load) -> Option<Loaded> {
+        let Load { partition, epoch, key, .. } = load;
+        let is_fenced = self.fences.get(&partition).is_some_and(|fence| *fence > epoch);
+        let row = self.row(partition, RowKey::Entity(key)).cloned();
+        (!self.is_down && !is_fenced).then_some(Loaded { load, row })
     }
 
     /// What is there of a partition.

@@ -5,3 +5,4 @@ pub(crate) mod counter;
 pub(crate) mod list;
 pub(crate) mod register;
 pub(crate) mod set;
+pub(crate) mod slot;

@@ -37,6 +37,7 @@ pub(super) fn plan(line: &str) -> Plan {
             "copies" => plan.copies = value as usize,
             "partitions" => plan.partitions = value as u16,
             "lease" => plan.terms.lease = millis,
+            "evict" => plan.evict_every = Some(millis),
             "margin" => plan.terms.margin = millis,
             "suspect" => plan.patience = patience(millis),
             "protect" => plan.delays.protect_after = millis,
@@ -90,6 +91,7 @@ fn calm() -> Plan {
             kept_max: 1000,
             scope: Scope::Shared,
         },
+        evict_every: None,
         writes_through: false,
         may_lose: false,
         delays: Delays {
