@@ -113,8 +113,10 @@ pub(crate) enum Breakage {
     LateLoadInstalled,
     /// A store takes a batch that comes after a later one.
     LateBatchWritten,
-    /// What is left of removed entities is dropped at once.
+    /// What is left of removed entities is dropped before all stores know that they are removed.
     TombstonesDroppedEarly,
+    /// It is dropped though somebody is brought up to date, or would be asked, who may not know.
+    TombstonesDroppedForAll,
     /// Entities expire by each primary's own time, without a record: so in a hand-over by two.
     ExpiredWithoutRecord,
     /// Each reign begins a partition's time anew.
@@ -208,6 +210,7 @@ impl Breakage {
         Breakage::LateLoadInstalled,
         Breakage::LateBatchWritten,
         Breakage::TombstonesDroppedEarly,
+        Breakage::TombstonesDroppedForAll,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,
         Breakage::RemindersNotReplicated,

@@ -151,16 +151,15 @@ impl Part {
 
     fn drop_tombstones(&mut self) {
         let may_drop = self.copy.may_drop_tombstones();
-        if !may_drop && !is_broken(Breakage::TombstonesDroppedEarly) {
+        if !may_drop && !is_broken(Breakage::TombstonesDroppedForAll) {
             return;
         }
         let persisted = self.copy.persisted();
         let live = self.live();
         let is_unneeded = |(_, entity): &(&Key, &Entity)| {
-            let is_stored = entity.changed_at <= persisted;
-            entity.object == Object::Gone
-                && ((is_stored && live.is_idle(entity))
-                    || is_broken(Breakage::TombstonesDroppedEarly))
+            let is_stored =
+                entity.changed_at <= persisted || is_broken(Breakage::TombstonesDroppedEarly);
+            entity.object == Object::Gone && is_stored && live.is_idle(entity)
         };
         let unneeded = live.state.entities.iter().filter(is_unneeded);
         let unneeded: Vec<_> = unneeded.map(|(key, entity)| (*key, entity.changed_at)).collect();

@@ -84,7 +84,9 @@ impl State {
             && self.version(RowKey::Entity(*key)).is_none_or(|at| at == *version)
         {
             self.entities.remove(key);
-            self.dropped.insert(*key, position);
+            if !is_broken(Breakage::TombstonesDroppedEarly) {
+                self.dropped.insert(*key, position);
+            }
         }
         if let Some((key, version)) = evicted
             && self.version(RowKey::Entity(*key)) == Some(*version)

@@ -1,9 +1,13 @@
 //! The end of a run: what must be once everything is healed.
 
+use std::collections::BTreeMap;
+
 use super::Simulation;
-use super::object::State;
+use super::history::Done;
+use super::object::{Input, Object, State};
 use super::row::RowKey;
 use super::store::Store;
+use crate::engine::history::models::list;
 use crate::engine::id::PartitionId;
 use crate::engine::replica::Scope;
 use crate::engine::table::{Member, Reign, Row};
@@ -78,7 +82,37 @@ impl Simulation {
                 }
             }
         }
-        if self.plan.may_lose { Ok(()) } else { self.check_money() }
+        if self.plan.may_lose {
+            return Ok(());
+        }
+        self.check_money()?;
+        self.check_bells()
+    }
+
+    /// What somebody was promised to be reminded of, has rung.
+    fn check_bells(&self) -> Result<(), String> {
+        let mut rung = BTreeMap::new();
+        for (partition, row) in self.consensus.table.rows() {
+            let whole = row.primary().map(|primary| self.whole(primary, partition));
+            for (key, entity) in whole.into_iter().flat_map(|whole| whole.entities) {
+                if let Object::Bell(values) = entity.object {
+                    rung.insert((partition, key), values);
+                }
+            }
+        }
+        let has_rung = |done: &Done, value: u64| {
+            rung.get(&(done.partition, done.key)).is_some_and(|rung| rung.contains(&value))
+        };
+        let missing = |done: &&Done| match done.input {
+            Input::Bell(list::Input::Append(value)) => done.is_returned() && !has_rung(done, value),
+            _ => false,
+        };
+        match self.history.iter().find(missing) {
+            None => Ok(()),
+            Some(Done { partition, key, input, .. }) => {
+                Err(format!("{key} of {partition} never rang for {input:?}"))
+            }
+        }
     }
 
     /// Money is moved only.
