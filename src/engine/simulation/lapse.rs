@@ -52,8 +52,8 @@ fn gone_early(visits: &[Visit], visit: &Visit, drift: u64) -> Option<String> {
         Some((_, Answer::Found(Some(_)), taken)) => Some(taken) > made(put) && taken <= version,
         Some(_) => false,
     };
-    let takes = || visits.iter().filter(|other| other.asked == Asked::Take);
-    if takes().any(|take| has_taken(take)) {
+    let mut takes = visits.iter().filter(|other| other.asked == Asked::Take);
+    if takes.any(has_taken) {
         return None;
     }
     // Or something else was put there that is over, and nobody knows.

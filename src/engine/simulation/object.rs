@@ -132,12 +132,12 @@ pub(super) struct State {
 pub(super) fn kind_of(key: Key) -> Kind {
     const KINDS: [Kind; 7] = [
         Kind::Register,
-        Kind::Slot,
         Kind::Counter,
-        Kind::Account,
         Kind::List,
-        Kind::Bell,
         Kind::Set,
+        Kind::Account,
+        Kind::Slot,
+        Kind::Bell,
     ];
     KINDS[usize::from(key) % KINDS.len()]
 }

@@ -109,8 +109,8 @@ impl Part {
         self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending(RowKey::Entity(key)))
     }
 
-    /// Everything of the partition that is here: of what is in memory, that; of the rest, what is in
-    /// the store that is drained into.
+    /// Everything of the partition that is here: of what is in memory, that; of the rest, what is
+    /// in the store that is drained into.
     pub(super) fn whole(&self, store: &Store) -> State {
         let mut whole = self.folded.clone();
         let is_here = |key: &RowKey| match key {

@@ -18,7 +18,7 @@
 //!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
 //!   once.
 //! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
-//!   `retry A#1 [at NODE]`, `done A#1`: again and again, where the primary is, until it is done.
+//!   `take KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again, where the primary is, until it is done.
 
 use std::time::Duration;
 
@@ -26,6 +26,7 @@ use super::super::object::{Input, Key};
 use super::super::parcel::{Ask, Consistency, Endpoint, Parcel};
 use super::hooks::Filter;
 use super::{Asked, Name, Play, words};
+use crate::engine::history::models::slot;
 use crate::engine::id::{NodeId, PartitionId};
 use crate::engine::instant::Timestamp;
 use crate::engine::table::{Command, DirectoryId, Generation, Member, RowChange};
@@ -68,7 +69,9 @@ impl Play {
             "pass" => self.simulation.script.filters.retain(|filter| filter.kind != rest[0]),
             "forget" => self.forget(rest[0]),
             "propose" => self.propose(rest)?,
-            "open" | "write" | "read" | "retry" | "done" => self.act_as_client(verb, rest)?,
+            "open" | "write" | "read" | "take" | "retry" | "done" => {
+                self.act_as_client(verb, rest)?
+            }
             _ => self.act_on_node(verb, rest)?,
         }
         self.check_step()
@@ -235,6 +238,7 @@ impl Play {
         let (partition, key) = words::key(rest[0]);
         let input = match verb {
             "read" => words::read(key),
+            "take" => Input::Slot(slot::Input::Take),
             _ => words::write(key, rest[1].parse().expect("a value is a number")),
         };
         let name = words::name(after(rest, "as").expect("as whom"));

@@ -3,14 +3,15 @@
 //! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `held KIND`, `leading NODE`,
 //! `led` (by one that a majority hears), `voting NODE` (alone, and not while it is changed),
 //! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
-//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in its
-//! own store), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1` (anything that
+//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the
+//! store that it drains into), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1` (anything that
 //! was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first partition's,
 //! where not all are meant.
 
 use super::super::row::RowKey;
 use super::{Play, words};
 use crate::engine::id::{Epoch, PartitionId};
+use crate::engine::replica::Scope;
 use crate::engine::table::{Members, Reign, Row, Status};
 
 impl Play {
@@ -84,7 +85,11 @@ impl Play {
             }
             "stored" => {
                 let (partition, key) = words::key(rest[0]);
-                it.disk.row(partition, RowKey::Entity(key)).is_some()
+                let store = match simulation.plan.replica.scope {
+                    Scope::Shared => &simulation.store,
+                    Scope::Replica => &it.disk,
+                };
+                store.row(partition, RowKey::Entity(key)).is_some()
             }
             "has" => it.copy(first).last().seq.0 >= number(rest[0]),
             "knows" => it.table == simulation.consensus.table,

@@ -141,6 +141,8 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::Letter { .. } => "letter",
         Parcel::Write(_) => "write",
         Parcel::Stored(_) => "stored",
+        Parcel::Load(_) => "load",
+        Parcel::Loaded(_) => "loaded",
         Parcel::Scan { .. } => "scan",
         Parcel::Scanned { .. } => "scanned",
         Parcel::Pull(_) => "pull",

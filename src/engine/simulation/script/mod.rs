@@ -10,6 +10,7 @@ mod clocks;
 mod conditions;
 mod handover;
 mod hooks;
+mod life;
 mod membership;
 mod network;
 mod promotion;
@@ -211,7 +212,7 @@ impl Play {
             let done = Done { client, partition, key, input, began_at, told };
             self.simulation.history.push(done);
         }
-        history::check(&self.simulation.history)?;
+        history::check(&self.simulation.history, self.simulation.plan.drift)?;
         self.simulation.check_final()?;
         self.say("at rest");
         Ok(())

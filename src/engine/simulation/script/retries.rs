@@ -212,7 +212,7 @@ fn a_first_try_comes_after_its_number_was_closed() {
         pass ask
         retry A#2
         until answer A#2
-        write 6 3 as A#3
+        write 8 3 as A#3
         until answer A#3
         run 700ms
         write 1 3 as B#1

@@ -9,7 +9,7 @@
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
 use super::{Name, Play, words};
-use crate::engine::history::models::{list, register, set};
+use crate::engine::history::models::{list, register, set, slot};
 use crate::engine::id::PartitionId;
 use crate::engine::table::{Members, Reign, Status};
 
@@ -127,6 +127,9 @@ impl Play {
             Some(Object::Register(value) | Object::Counter(value) | Object::Account(value)) => {
                 value.to_string()
             }
+            Some(Object::Slot(value)) => value.to_string(),
+            Some(Object::Bell(values)) => format!("{values:?}"),
+            Some(Object::Gone) => "a tombstone".to_owned(),
             Some(Object::List(values)) => format!("{values:?}"),
             Some(Object::Set(values)) => format!("{values:?}"),
         }
@@ -170,6 +173,12 @@ pub(super) fn output(output: &Output) -> String {
         Output::Set(set::Output::Added(false)) => "was there".to_owned(),
         Output::Set(set::Output::Elements(elements)) => format!("found {elements:?}"),
         Output::Balance(balance) => format!("has {balance}"),
+        Output::Slot(slot::Output::Written) => "put".to_owned(),
+        Output::Slot(slot::Output::Found(Some(value))) => format!("found {value}"),
+        Output::Slot(slot::Output::Found(None)) => "found nothing".to_owned(),
+        Output::Bell(list::Output::Elements(rung)) => format!("has rung for {rung:?}"),
+        Output::Bell(list::Output::Length(_)) => unreachable!("no bell says so"),
+        Output::Reminded => "will ring".to_owned(),
         Output::Moved(true) => "moved".to_owned(),
         Output::Moved(false) => "too little".to_owned(),
     }

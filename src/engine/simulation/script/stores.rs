@@ -270,9 +270,9 @@ fn a_store_that_was_given_up_comes_back_with_what_was_lost() {
         fill two
         write 1 3 as A#2
         until answer A#2
-        write 6 4 as A#3
+        write 8 4 as A#3
         until answer A#3
-        until stored old 6
+        until stored old 8
         run 500ms
         crash old
         crash one
@@ -292,8 +292,8 @@ fn a_store_that_was_given_up_comes_back_with_what_was_lost() {
         until 3 copies
         run 2s
         show value 1
-        expect not stored old 6
-        expect not stored one 6
+        expect not stored old 8
+        expect not stored one 8
     ";
     let shown = "
         A#1 counted 5
@@ -441,19 +441,19 @@ fn all_is_lost_between_two_entities_that_took_messages_of_one_sender() {
         let old primary
         let new backup
         open A
-        write 1/14 10 as A#1
+        write 1/46 10 as A#1
         until answer A#1
         write 1/4 20 as A#2
         until answer A#2
         until stored old 4
-        expect not stored old 14
+        expect not stored old 46
         crash old
         crash new
         run 1s
         restart old
         restart new
         rest
-        read 14 as B#1
+        read 46 as B#1
         done B#1
         read 4 as B#2
         done B#2

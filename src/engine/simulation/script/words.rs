@@ -7,7 +7,7 @@ use super::super::object::{Input, Key, Kind, Money, kind_of};
 use super::super::plan::{Plan, patience, terms};
 use super::{Name, Play};
 use crate::engine::controller::Delays;
-use crate::engine::history::models::{counter, list, register, set};
+use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::PartitionId;
 use crate::engine::replica::{Config, Scope, Timing};
 use crate::engine::table::{Member, Members, Reign, Row};
@@ -148,6 +148,8 @@ pub(super) fn read(key: Key) -> Input {
         Kind::List => Input::List(list::Input::Read),
         Kind::Set => Input::Set(set::Input::Read),
         Kind::Account => Input::Account(Money::Read),
+        Kind::Slot => Input::Slot(slot::Input::Read),
+        Kind::Bell => Input::Bell(list::Input::Read),
     }
 }
 
@@ -157,6 +159,8 @@ pub(super) fn write(key: Key, value: u64) -> Input {
         Kind::Counter => Input::Counter(counter::Input::Add(value)),
         Kind::List => Input::List(list::Input::Append(value)),
         Kind::Set => Input::Set(set::Input::Add(value)),
+        Kind::Slot => Input::Slot(slot::Input::Put(value)),
+        Kind::Bell => Input::Bell(list::Input::Append(value)),
         // To itself: it leaves, and comes back by a message.
         Kind::Account => Input::Account(Money::Transfer { to: PartitionId(0), key, amount: value }),
     }
