@@ -210,7 +210,6 @@ impl Breakage {
         Breakage::LateLoadInstalled,
         Breakage::LateBatchWritten,
         Breakage::TombstonesDroppedEarly,
-        Breakage::TombstonesDroppedForAll,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,
         Breakage::RemindersNotReplicated,

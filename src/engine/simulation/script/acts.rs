@@ -18,7 +18,8 @@
 //!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
 //!   once.
 //! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
-//!   `take KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again, where the primary is, until it is done.
+//!   `take KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again,
+//!   where the primary is, until it is done.
 
 use std::time::Duration;
 

@@ -3,10 +3,10 @@
 //! `served [by NODE]`, `preparing`, `armed`, `epoch N`, `N copies`, `held KIND`, `leading NODE`,
 //! `led` (by one that a majority hears), `voting NODE` (alone, and not while it is changed),
 //! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
-//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the
-//! store that it drains into), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1` (anything that
-//! was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first partition's,
-//! where not all are meant.
+//! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the store
+//! that it drains into), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1`
+//! (anything that was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first
+//! partition's, where not all are meant.
 
 use super::super::row::RowKey;
 use super::{Play, words};

@@ -237,3 +237,44 @@ fn a_write_that_was_given_up_comes_when_not_even_a_tombstone_is_left() {
     ";
     check(script, shown, &[(Breakage::LateBatchWritten, "B#1 found 3")]);
 }
+
+#[test]
+fn a_removed_copy_whose_store_may_be_asked_does_not_know_of_a_removal() {
+    let script = "
+        grid nodes=2 copies=2 voters=1 own-stores=1 through=1
+        until served
+        until 2 copies
+        let old primary
+        let new backup
+        lead old
+        run 700ms
+        open A
+        write 5 3 as A#1
+        until answer A#1
+        until stored new 5
+        hold settle
+        isolate new
+        until leaving new
+        take 5 as A#2
+        until answer A#2
+        write 1 5 as A#3
+        until answer A#3
+        run 1s
+        crash old
+        crash new
+        heal
+        run 500ms
+        restart old
+        restart new
+        until served
+        read 5 as B#1
+        done B#1
+    ";
+    let shown = "
+        A#1 put
+        A#2 found 3
+        A#3 counted 5
+        B#1 found nothing
+    ";
+    check(script, shown, &[(Breakage::TombstonesDroppedForAll, "B#1 found 3")]);
+}
