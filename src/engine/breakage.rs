@@ -217,6 +217,7 @@ impl Breakage {
         Breakage::MarginIgnored,
         Breakage::VoterForgot,
         Breakage::OldVotersIgnored,
+        Breakage::FenceNotRaised,
     ];
 }
 

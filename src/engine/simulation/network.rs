@@ -59,13 +59,16 @@ impl Network {
         };
         arrivals.push(wait(random));
         let twice = match parcel {
-            Parcel::Ask { .. } => self.twice_percent * 3, // nothing but its number tells it
+            // Nothing but their numbers tells them.
+            Parcel::Ask { .. } | Parcel::Write(_) => self.twice_percent * 3,
             _ => self.twice_percent,
         };
         if random.percent(twice) {
             // Sometimes so late that nobody thinks of it any more.
             let late = match parcel {
-                Parcel::Ask { .. } if random.percent(50) => random.millis(300, 6000),
+                Parcel::Ask { .. } | Parcel::Write(_) if random.percent(50) => {
+                    random.millis(300, 6000)
+                }
                 _ if random.percent(30) => random.millis(300, 3000),
                 _ => wait(random) * 4,
             };
