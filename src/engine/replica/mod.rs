@@ -5,6 +5,8 @@ mod config;
 #[cfg(any(test, feature = "simulation"))]
 mod copy;
 #[cfg(any(test, feature = "simulation"))]
+mod durability;
+#[cfg(any(test, feature = "simulation"))]
 mod log;
 #[cfg(any(test, feature = "simulation"))]
 mod message;
@@ -22,6 +24,8 @@ use config::Stored;
 pub(crate) use config::{Config, Scope, Timing};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use copy::{Copy, Effect};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use durability::{Durability, UnderReplicated};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use log::Entry;
 #[cfg(any(test, feature = "simulation"))]

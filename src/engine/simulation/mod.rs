@@ -16,6 +16,7 @@ mod clock;
 mod consensus;
 mod faults;
 mod history;
+mod loss;
 mod mail;
 mod network;
 mod node;
@@ -45,6 +46,7 @@ use std::time::Duration;
 use client::Client;
 use consensus::Consensus;
 use history::Done;
+use loss::Losses;
 use network::Network;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
@@ -168,6 +170,7 @@ pub(crate) struct Simulation {
     history: Vec<Done>,
     /// Up to where each partition has answered.
     answered: BTreeMap<PartitionId, Position>,
+    losses: Losses,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
     summary: Summary,
@@ -209,6 +212,7 @@ impl Simulation {
         let mut simulation = Simulation {
             absent: Absent::new(&plan),
             network: Network::new(&plan),
+            losses: Losses::new(&random),
             store: Store::default(),
             plan,
             random,

@@ -87,7 +87,7 @@ impl Node {
         let member =
             Member { directory: DirectoryId(index as u128), generation: Generation(generation) };
         let part =
-            |at| Part::of_store(PartitionId(at), member, plan.replica, plan.writes_through, &disk);
+            |at| Part::of_store(PartitionId(at), member, plan.replica, plan.durability, &disk);
         Node {
             index,
             generation,
@@ -149,6 +149,10 @@ impl Node {
 
     pub(super) fn copy(&self, partition: PartitionId) -> &Copy<Record> {
         &self.parts[usize::from(partition.0)].copy
+    }
+
+    pub(super) fn part(&self, partition: PartitionId) -> &Part {
+        &self.parts[usize::from(partition.0)]
     }
 
     pub(super) fn pause(&mut self) {
@@ -238,6 +242,7 @@ impl Node {
         let given_until = self.given.until(partition);
         let may_activate_at =
             if is_broken(Breakage::LeaseNotWaited) { now } else { given_until.max(now) };
+        part.is_short = row.is_short(self.table.copies());
         let mut effects = Vec::new();
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);

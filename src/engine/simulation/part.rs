@@ -11,7 +11,9 @@ use super::store::{Batch, Store, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Config, Copy, Entry, Found, Message, Recovered, Round, Scope};
+use crate::engine::replica::{
+    Config, Copy, Durability, Entry, Found, Message, Recovered, Round, Scope,
+};
 use crate::engine::table::Member;
 
 /// An answer that waits for what it depends on.
@@ -41,8 +43,9 @@ pub(super) struct Part {
     scanned: Option<State>,
     pub held: VecDeque<Held>,
     config: Config,
-    /// Whether all that is answered, or leaves otherwise, is stored before.
-    pub(super) writes_through: bool,
+    pub(super) durability: Durability,
+    /// Whether fewer copies are in sync than are wanted, as far as is known here.
+    pub(super) is_short: bool,
 }
 
 impl Part {
@@ -51,7 +54,7 @@ impl Part {
         id: PartitionId,
         me: Member,
         config: Config,
-        writes_through: bool,
+        durability: Durability,
         store: &Store,
     ) -> Part {
         let Found { upto, newest, content } = store.read(id);
@@ -67,7 +70,8 @@ impl Part {
             scanned: None,
             held: VecDeque::new(),
             config,
-            writes_through,
+            durability,
+            is_short: true,
         }
     }
 
@@ -121,7 +125,7 @@ impl Part {
     fn new_backlog(&mut self) -> Backlog {
         self.backlogs += 1;
         let (epoch, stored) = (self.copy.joined(), self.copy.stored());
-        Backlog::new(self.id, (epoch, self.backlogs), stored, self.writes_through)
+        Backlog::new(self.id, (epoch, self.backlogs), stored)
     }
 
     /// A store of its own is drained into by each copy, in each epoch anew.
@@ -157,7 +161,9 @@ impl Part {
             Scope::Shared => self.copy.committed()?,
             Scope::Replica => self.copy.folded(),
         };
+        let is_hurried = self.durability.is_hurried(self.is_short);
         let (seen, backlog) = self.seen_and_backlog()?;
+        backlog.hurry(is_hurried);
         let drained = backlog.drain(now, committed, seen);
         self.persisted(drained)
     }
@@ -222,7 +228,8 @@ impl Part {
     /// by lease, if there is one, and by round.
     pub(super) fn take_ready(&mut self, committed: Position, has_lease: bool) -> Vec<Held> {
         let (confirmed, persisted) = (self.copy.confirmed(), self.copy.persisted());
-        let writes_through = self.writes_through && !is_broken(Breakage::AnsweredBeforeStored);
+        let stores_first = self.durability.stores_first(self.is_short);
+        let answers = self.durability.answers(self.is_short);
         let is_allowed = |held: &Held| match held.round {
             Some(round) => confirmed >= Some(round) || is_broken(Breakage::ConfirmedUnasked),
             None => has_lease,
@@ -232,7 +239,8 @@ impl Part {
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
             is_allowed(held)
                 && (held.waits_for <= committed || is_early)
-                && (held.waits_for <= persisted || !writes_through)
+                && (held.waits_for <= persisted || !stores_first)
+                && (held.is_read || answers)
         };
         // Each waits for what it saw, and not for what came before it.
         let (ready, held) = self.held.drain(..).partition(is_ready);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
-use crate::engine::replica::{Config, Scope, Timing};
+use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
@@ -33,8 +33,7 @@ pub(crate) struct Plan {
     pub patience: Patience,
     pub pause_max: Duration,
     pub replica: Config,
-    /// Whether what is answered is stored before.
-    pub writes_through: bool,
+    pub durability: Durability,
     /// Whether anything may be lost: more crashes than any promise covers.
     pub may_lose: bool,
     pub delays: Delays,
@@ -97,6 +96,16 @@ impl Plan {
         let writes_through = random.percent(50);
         let may_lose = !writes_through && random.percent(30);
         let replica = Config { timing, kept_max, scope };
+        let mut losing = Random::new(random.clone().next() ^ 0x6c6f_7369_6e67);
+        let under_replicated = losing.pick(&[
+            UnderReplicated::WriteThrough,
+            UnderReplicated::WriteThrough,
+            UnderReplicated::WriteThrough,
+            UnderReplicated::Degrade,
+            UnderReplicated::Degrade,
+            UnderReplicated::Refuse,
+        ]);
+        let durability = Durability { writes_through, under_replicated };
         // Apart from all that is drawn besides.
         let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
         let mut plan = Plan {
@@ -120,7 +129,7 @@ impl Plan {
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
-            writes_through,
+            durability,
             may_lose,
             delays,
             delay_max: random.pick(&[2, 10, 40]).into_millis(),

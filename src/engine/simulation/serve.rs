@@ -51,6 +51,10 @@ impl Part {
         if !self.copy.has_room() || self.held.len() >= HELD_MAX {
             return Some(Reply::Refused);
         }
+        let is_read = matches!(ask, Ask::Read(..));
+        if !is_read && !self.durability.admits(self.is_short) {
+            return Some(Reply::Refused);
+        }
         self.go_live(epoch);
         let request = RequestId { session: SessionId(client as u128), number };
         let answered = match ask {
@@ -63,7 +67,6 @@ impl Part {
         };
         match answered {
             Ok((reply, waits_for)) => {
-                let is_read = matches!(ask, Ask::Read(..));
                 let round = match ask {
                     Ask::Read(.., Consistency::Confirmed) => self.copy.confirm(),
                     _ => None,
@@ -190,7 +193,8 @@ impl Part {
         let Some(committed) = self.copy.committed() else { return Vec::new() };
         let has_begun = self.copy.inherited().is_some_and(|inherited| committed >= inherited);
         let persisted = self.copy.persisted();
-        let may_leave = if self.writes_through { committed.min(persisted) } else { committed };
+        let stores_first = self.durability.stores_first(self.is_short);
+        let may_leave = if stores_first { committed.min(persisted) } else { committed };
         let live = self.live();
         if live.post.is_none() && has_begun {
             live.post = Some(Post::new(epoch, &live.state, may_leave));

@@ -51,6 +51,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::PendingForgotten, 22),
     (Breakage::StoredBeforeCommit, 0),
     (Breakage::AnsweredBeforeStored, 59),
+    (Breakage::ShortNotStored, 142),
     (Breakage::StoreTakenForPrefix, 231),
     (Breakage::StoreNotEqualised, 1073),
     (Breakage::EntityNumbersIgnored, 8),

@@ -38,6 +38,7 @@ impl Simulation {
         for partition in (0..self.plan.partitions).map(PartitionId) {
             let copy = self.nodes[node].copy(partition);
             let (Some(epoch), Some(in_sync)) = (copy.reigns(), copy.in_sync()) else { continue };
+            self.watch_safety(node, partition);
             let acknowledged_by = &mut self.consensus.acknowledged_by;
             if acknowledged_by.get(&partition).is_none_or(|(last, _)| *last <= epoch) {
                 acknowledged_by.insert(partition, (epoch, in_sync));

@@ -82,6 +82,14 @@ impl Row {
         }
     }
 
+    /// Whether fewer copies are in sync than are wanted.
+    pub(crate) fn is_short(&self, copies: usize) -> bool {
+        match &self.reign {
+            Reign::Active { in_sync, .. } => in_sync.len() < copies,
+            Reign::Unborn | Reign::Preparing { .. } => true,
+        }
+    }
+
     /// Whether any life of this member's directory holds the partition, or is to.
     pub(crate) fn holds_or_awaits(&self, member: Member) -> bool {
         let is_named = |members: &Members| members.of(member.directory).is_some();

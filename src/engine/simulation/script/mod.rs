@@ -8,6 +8,7 @@
 mod acts;
 mod clocks;
 mod conditions;
+mod durability;
 mod handover;
 mod hooks;
 mod membership;

@@ -9,7 +9,7 @@ use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set};
 use crate::engine::id::PartitionId;
-use crate::engine::replica::{Config, Scope, Timing};
+use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::table::{Member, Members, Reign, Row};
 
 /// Clients from here on are a script's: A, B, and so on.
@@ -47,7 +47,13 @@ pub(super) fn plan(line: &str) -> Plan {
             "patience" => plan.replica.timing.join_patience = millis,
             "timeout" => plan.replica.timing.replica_timeout = millis,
             "kept" => plan.replica.kept_max = value as usize,
-            "through" => plan.writes_through = value == 1,
+            "through" => plan.durability.writes_through = value == 1,
+            // With too few copies.
+            "short" => {
+                use UnderReplicated::{Degrade, Refuse, WriteThrough};
+                let policies = [Degrade, WriteThrough, Refuse];
+                plan.durability.under_replicated = policies[value as usize];
+            }
             "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
@@ -90,7 +96,10 @@ fn calm() -> Plan {
             kept_max: 1000,
             scope: Scope::Shared,
         },
-        writes_through: false,
+        durability: Durability {
+            writes_through: false,
+            under_replicated: UnderReplicated::Degrade,
+        },
         may_lose: false,
         delays: Delays {
             readmit_after: millis(300),
