@@ -88,6 +88,10 @@ pub(crate) enum Breakage {
     StoredBeforeCommit,
     /// An answer that is to be stored first is given without that.
     AnsweredBeforeStored,
+    /// What was found after a loss of all memory is not sent to who has nothing.
+    FoundNotSent,
+    /// All that was found after a loss of all memory counts as all that there was.
+    GapUnderstated,
     /// With too few copies, an answer is given before what it depends on is stored.
     ShortNotStored,
     /// With too few copies, an answer is given that is to wait for more.
@@ -192,6 +196,8 @@ impl Breakage {
         Breakage::StoredBeforeCommit,
         Breakage::AnsweredBeforeStored,
         Breakage::ShortNotStored,
+        Breakage::GapUnderstated,
+        Breakage::FoundNotSent,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
         Breakage::EntityNumbersIgnored,

@@ -3,7 +3,7 @@
 use super::config::{Config, Scope, Stored};
 use super::log::{Entry, Log};
 use super::message::{Found, Message, Round};
-use super::recovery::Recovered;
+use super::recovery::{Extent, Recovered};
 use super::reign::Reign;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
@@ -223,9 +223,9 @@ impl<R: Clone> Copy<R> {
     }
 
     /// The shared store heeds nobody of an earlier epoch than this any more, and has been read:
-    /// `newest` is the newest that is in it. Returns whether that was waited for.
-    pub(crate) fn scanned(&mut self, epoch: Epoch, newest: Position) -> bool {
-        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, newest))
+    /// `extent` is how much is in it. Returns whether that was waited for.
+    pub(crate) fn scanned(&mut self, epoch: Epoch, extent: Extent) -> bool {
+        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, extent))
     }
 
     /// Names the row as its primary knows it.
@@ -301,11 +301,11 @@ impl<R: Clone> Copy<R> {
             Message::Recall { epoch } => effects.push(Effect::Recall { to: from, epoch }),
             Message::Token { epoch, last } => self.take_over(epoch, last, now),
             Message::Recalled { epoch, memory, store } => {
-                let newest = |found: &Option<Found<S>>| found.as_ref().map(|found| found.newest);
+                let extent = |found: &Option<Found<S>>| found.as_ref().map(Found::extent);
                 let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == epoch) else {
                     return;
                 };
-                if reign.recalled(from, newest(&memory), newest(&store)) {
+                if reign.recalled(from, extent(&memory), extent(&store)) {
                     let content = |found: Option<Found<S>>| found.map(|found| found.content);
                     let (memory, store) = (content(memory), content(store));
                     effects.push(Effect::Found { from, memory, store });

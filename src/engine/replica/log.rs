@@ -52,7 +52,10 @@ impl<R: Clone> Log<R> {
     /// The log of a copy that was put together from what was left: whatever was before this epoch,
     /// nobody has it as it was, and no other copy is alike.
     pub(crate) fn anew(epoch: Epoch) -> Log<R> {
-        let base = Position { epoch, seq: Seq(0) };
+        let base = match is_broken(Breakage::FoundNotSent) {
+            true => Position::default(),
+            false => Position { epoch, seq: Seq(0) },
+        };
         let mut log = Log::after(base);
         log.starts.push(Start { epoch, after: base });
         log

@@ -31,4 +31,4 @@ pub(crate) use log::Entry;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use message::{Found, Message, Round};
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use recovery::Recovered;
+pub(crate) use recovery::{Gap, Recovered};

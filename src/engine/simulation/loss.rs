@@ -66,10 +66,16 @@ impl Simulation {
             && upto(&self.losses.whole) <= upto(&self.losses.persisted)
     }
 
+    /// Up to where everything was known to be stored.
+    pub(super) fn watermark(&self, partition: PartitionId) -> Position {
+        self.losses.persisted.get(&partition).copied().unwrap_or_default()
+    }
+
     /// Whether stores hold what must outlive all memories.
     fn rests_on_stores(&self) -> bool {
         let durability = self.plan.durability;
-        durability.writes_through || durability.under_replicated == UnderReplicated::WriteThrough
+        let is_behind = durability.under_replicated == UnderReplicated::WriteThrough;
+        durability.writes_through || is_behind || self.plan.may_lose
     }
 
     /// With stores of their own, an operator gives up a node that has crashed only if another has

@@ -16,6 +16,7 @@ mod clock;
 mod consensus;
 mod faults;
 mod history;
+mod lines;
 mod loss;
 mod mail;
 mod network;
@@ -46,6 +47,7 @@ use std::time::Duration;
 use client::Client;
 use consensus::Consensus;
 use history::Done;
+use lines::Lines;
 use loss::Losses;
 use network::Network;
 use node::{Node, Out};
@@ -171,6 +173,7 @@ pub(crate) struct Simulation {
     /// Up to where each partition has answered.
     answered: BTreeMap<PartitionId, Position>,
     losses: Losses,
+    lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
     summary: Summary,
@@ -213,6 +216,7 @@ impl Simulation {
             absent: Absent::new(&plan),
             network: Network::new(&plan),
             losses: Losses::new(&random),
+            lines: Lines::default(),
             store: Store::default(),
             plan,
             random,
@@ -277,9 +281,7 @@ impl Simulation {
             }
         }
         self.summary.promotions = self.consensus.promotions;
-        if !self.plan.may_lose {
-            history::check(&self.history)?;
-        }
+        self.check_history()?;
         self.summary.voter_changes = self.consensus.voting.changes();
         self.check_final()?;
         self.summary.acknowledged = self.history.iter().filter(|done| done.is_returned()).count();

@@ -3,7 +3,7 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -13,14 +13,15 @@ use super::object::{Record, State};
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
+use super::row::RowKey;
 use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
-use crate::engine::id::{NodeId, PartitionId, Position};
+use crate::engine::id::{Epoch, NodeId, PartitionId, Position};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
-use crate::engine::replica::{Copy, Effect, Message, Scope};
+use crate::engine::replica::{Copy, Effect, Gap, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
@@ -35,6 +36,8 @@ pub(super) struct Out {
     pub proposals: Vec<Command>,
     /// What it has answered: up to where that must never be lost.
     pub answered: Vec<(PartitionId, Position)>,
+    /// What it has put together: in which epoch, what may be lacking, and what is there.
+    pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
     /// Where it has answered by lease.
     pub leased: Vec<PartitionId>,
 }
@@ -418,7 +421,11 @@ impl Node {
                     out.parcels.push((Endpoint::Store, Parcel::Scan { partition, epoch }));
                 }
                 Effect::Found { from, memory, store } => part.found(from, memory, store),
-                Effect::Recovered(recovered) => part.recover(&recovered, &self.disk),
+                Effect::Recovered(recovered) => {
+                    part.recover(&recovered, &self.disk);
+                    let versions = part.folded.versions();
+                    out.recovered.push((part.id, part.copy.joined(), recovered.gap, versions));
+                }
                 Effect::Committed(_) => (),
                 Effect::Over => {
                     for held in part.end() {

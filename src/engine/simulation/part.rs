@@ -190,12 +190,18 @@ impl Part {
         batch
     }
 
-    /// What is left of the partition here.
-    pub(super) fn recalled(&self, epoch: Epoch, store: &Store) -> Message<Record, State> {
+    /// The copy with all records.
+    pub(super) fn remembered(&self) -> State {
         let mut memory = self.folded.clone();
         for Entry { position, record } in self.copy.unfolded() {
             memory.write(position, &record);
         }
+        memory
+    }
+
+    /// What is left of the partition here.
+    pub(super) fn recalled(&self, epoch: Epoch, store: &Store) -> Message<Record, State> {
+        let memory = self.remembered();
         let has_own = self.config.scope == Scope::Replica;
         self.copy.recalled(epoch, memory, has_own.then(|| store.read(self.id)))
     }
@@ -208,7 +214,7 @@ impl Part {
     /// The shared store has this of it.
     pub(super) fn scanned(&mut self, epoch: Epoch, found: Found<State>) {
         // One of an earlier reign may come late.
-        if self.copy.scanned(epoch, found.newest) {
+        if self.copy.scanned(epoch, found.extent()) {
             self.scanned = Some(found.content);
         }
     }

@@ -1,5 +1,7 @@
 //! Rows: what of a partition is stored, each whole or not at all.
 
+use std::collections::BTreeMap;
+
 use super::object::{Entity, Key, State};
 use crate::engine::execution::Session;
 use crate::engine::id::{EntityId, PartitionId, Position, SessionId};
@@ -71,6 +73,11 @@ impl State {
         let sessions = self.sessions.keys().map(|id| RowKey::Session(*id));
         let inboxes = self.inboxes.keys().map(|from| RowKey::Inbox(*from));
         entities.chain(sessions).chain(inboxes)
+    }
+
+    /// When each of them last changed.
+    pub(super) fn versions(&self) -> BTreeMap<RowKey, Position> {
+        self.keys().filter_map(|key| Some((key, self.version(key)?))).collect()
     }
 
     /// Puts in what was stored, unless something newer is there.
