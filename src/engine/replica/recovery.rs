@@ -21,7 +21,7 @@ use super::{Effect, Scope, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Member, Members, PartitionTable, Row, Status};
+use crate::engine::table::{Member, PartitionTable, Row, Status};
 
 /// How much of a partition somebody has.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -166,8 +166,7 @@ impl Recovery {
     fn asked(&self, row: &Row, table: &PartitionTable) -> Vec<(Member, bool)> {
         let may_have = |member: Member| {
             let is_leaving = || row.leaving().is_some_and(|leaving| leaving.contains(member));
-            let is_holders = || holders(row).any(|holder| holder.directory == member.directory);
-            let has_stored = self.scope == Scope::Replica && is_holders();
+            let has_stored = self.scope == Scope::Replica && row.may_have_stored(member);
             (has_stored && !is_broken(Breakage::StoresNotAwaited))
                 || (is_leaving() && !is_broken(Breakage::LeavingNotAwaited))
         };
@@ -182,12 +181,8 @@ impl Recovery {
     }
 
     fn choose(&self, row: &Row) -> Recovered {
-        let is_holders = |member: &Member| {
-            let mut holders = holders(row);
-            holders.any(|holder| holder.directory == member.directory)
-        };
         let stored = |(member, found): (&Member, &Places)| {
-            found.store.filter(|_| is_holders(member)).map(|extent| (extent, *member))
+            found.store.filter(|_| row.may_have_stored(*member)).map(|extent| (extent, *member))
         };
         let stores: Vec<(Extent, Member)> = self.found.iter().filter_map(stored).collect();
         let extents = stores.iter().map(|(extent, _)| *extent).chain(self.shared);
@@ -212,12 +207,6 @@ fn gap(extents: impl Iterator<Item = Extent> + Clone) -> Gap {
     let certain = served.max().unwrap_or_default();
     let certain = if is_broken(Breakage::GapUnderstated) { newest } else { certain };
     Gap { certain, newest }
-}
-
-/// Whose directories may have something in their stores.
-fn holders(row: &Row) -> impl Iterator<Item = Member> + '_ {
-    let leaving = row.leaving().into_iter().flat_map(Members::iter);
-    row.holders().into_iter().flat_map(Members::iter).chain(leaving)
 }
 
 #[cfg(test)]
