@@ -125,8 +125,12 @@ impl Node {
     /// How it introduces itself.
     pub(super) fn join(&self) -> Command {
         let name = NodeId::new(&format!("n{}", self.index));
-        let zone = NodeId::new("z");
-        Command::Join(Join { member: self.member(), name, role: Role::Data, zone, weight: 1 })
+        let zone = NodeId::new(&format!("z{}", self.index % self.plan.zones));
+        let role = match self.plan.witness == Some(self.index) {
+            true => Role::Witness,
+            false => Role::Data,
+        };
+        Command::Join(Join { member: self.member(), name, role, zone, weight: 1 })
     }
 
     pub(super) fn life(&self) -> u64 {

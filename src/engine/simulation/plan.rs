@@ -11,6 +11,10 @@ use crate::engine::suspicion::Patience;
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub nodes: usize,
+    /// Over so many zones they are spread.
+    pub zones: usize,
+    /// A node that holds nothing.
+    pub witness: Option<usize>,
     /// Of these, how many come in place of others.
     pub spares: usize,
     pub voters: usize,
@@ -110,6 +114,8 @@ impl Plan {
         let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
         let mut plan = Plan {
             nodes,
+            zones: losing.pick(&[1, 1, 2, 3]) as usize,
+            witness: None,
             voters: 3,
             voters_max: voting.pick(&[3, 5]) as usize,
             voter_replace_after: voting.millis(300, 2500),
@@ -155,6 +161,11 @@ impl Plan {
         // Some have bad clocks, and know it.
         if random.percent(25) {
             plan.terms.margin = plan.terms.lease / 5;
+        }
+        let data = plan.nodes - plan.spares;
+        // As many are left as there are copies.
+        if data > plan.copies && losing.percent(30) {
+            plan.witness = Some(losing.between(0, data as u64 - 1) as usize);
         }
         plan.drift = plan.terms.drift_max();
         // Half of them take each copy away that its primary complains of, whatever others say.

@@ -53,7 +53,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::AnsweredBeforeStored, 59),
     (Breakage::ShortNotStored, 142),
     (Breakage::GapUnderstated, 113),
-    (Breakage::FoundNotSent, 8),
+    (Breakage::FoundNotSent, 14),
     (Breakage::StoreTakenForPrefix, 231),
     (Breakage::StoreNotEqualised, 1073),
     (Breakage::EntityNumbersIgnored, 8),

@@ -32,6 +32,8 @@ pub(super) fn plan(line: &str) -> Plan {
         let millis = Duration::from_millis(value);
         match name {
             "nodes" => plan.nodes = value as usize,
+            "zones" => plan.zones = value as usize,
+            "witness" => plan.witness = Some(value as usize),
             "voters" => (plan.voters, plan.voters_max) = (value as usize, value as usize),
             "replace" => plan.voter_replace_after = millis,
             "copies" => plan.copies = value as usize,
@@ -66,6 +68,8 @@ fn calm() -> Plan {
     let millis = Duration::from_millis;
     Plan {
         nodes: 3,
+        zones: 1,
+        witness: None,
         spares: 0,
         replace_percent: 0,
         voters: 3,
