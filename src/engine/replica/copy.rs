@@ -1,7 +1,7 @@
 //! One node's copy of a partition: a backup that follows, or a primary in its reign.
 
 use super::config::{Config, Scope, Stored};
-use super::log::{Entry, Log};
+use super::log::{Entry, Log, Parted};
 use super::message::{Found, Message, Round};
 use super::recovery::{Extent, Recovered};
 use super::reign::Reign;
@@ -31,6 +31,9 @@ pub(crate) enum Effect<R, S> {
     Fold(Vec<Entry<R>>),
     /// The copy is this one now.
     Install(S),
+    /// These were here and are cut, oldest first: the primary does not have them. They were never
+    /// committed.
+    Cut(Vec<Entry<R>>),
     /// Say to `to` what is left of the partition here, with [`Copy::recalled`].
     Recall {
         to: Member,
@@ -405,9 +408,13 @@ impl<R: Clone> Copy<R> {
             Message::Join { starts, .. } => {
                 if epoch > self.joined {
                     self.end_reign(effects);
-                    if self.log.join(&starts).is_err() {
-                        effects.push(reply(Message::Parted { epoch }));
-                        return;
+                    match self.log.join(&starts) {
+                        Ok(cut) if cut.is_empty() => (),
+                        Ok(cut) => effects.push(Effect::Cut(cut)),
+                        Err(Parted) => {
+                            effects.push(reply(Message::Parted { epoch }));
+                            return;
+                        }
                     }
                     self.joined = epoch;
                     self.token = None;

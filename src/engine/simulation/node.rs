@@ -38,6 +38,8 @@ pub(super) struct Out {
     pub answered: Vec<(PartitionId, Position)>,
     /// What it has put together: in which epoch, what may be lacking, and what is there.
     pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
+    /// What was here, and the primary did not have.
+    pub cut: Vec<(PartitionId, Position)>,
     /// Where it has answered by lease.
     pub leased: Vec<PartitionId>,
 }
@@ -414,6 +416,10 @@ impl Node {
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {
                     part.fold(entries);
+                }
+                Effect::Cut(entries) => {
+                    let cut = entries.iter().map(|entry| (partition, entry.position));
+                    out.cut.extend(cut);
                 }
                 Effect::Install(state) => part.install(state, &self.disk),
                 Effect::Recall { to, epoch } => {

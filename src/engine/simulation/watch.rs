@@ -13,6 +13,9 @@ impl Simulation {
             let answered = self.answered.entry(*partition).or_default();
             *answered = (*answered).max(*position);
         }
+        for (partition, position) in &out.cut {
+            self.watch_cut(node, *partition, *position);
+        }
         for (partition, epoch, gap, found) in &out.recovered {
             self.lines.recovered((*partition, *epoch), *gap, found.clone());
         }
@@ -32,6 +35,16 @@ impl Simulation {
         if let Some(other) = others.into_iter().find(may) {
             let what = format!("{node} answers of {partition}, and {other} may");
             self.is_broken(Invariant::OneAnswers, &what);
+        }
+    }
+
+    /// What is cut has never been answered. (Of other epochs the last answer says nothing.)
+    fn watch_cut(&mut self, node: usize, partition: PartitionId, position: Position) {
+        let answered = self.answered.get(&partition).copied().unwrap_or_default();
+        if position.epoch == answered.epoch && position <= answered && !self.plan.may_lose {
+            let what =
+                format!("{node} cuts {position:?} of {partition}, and {answered:?} was said");
+            self.is_broken(Invariant::InSyncHoldsAnswered, &what);
         }
     }
 
