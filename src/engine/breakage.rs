@@ -88,6 +88,14 @@ pub(crate) enum Breakage {
     StoredBeforeCommit,
     /// An answer that is to be stored first is given without that.
     AnsweredBeforeStored,
+    /// What was found after a loss of all memory is not sent to who has nothing.
+    FoundNotSent,
+    /// All that was found after a loss of all memory counts as all that there was.
+    GapUnderstated,
+    /// With too few copies, an answer is given before what it depends on is stored.
+    ShortNotStored,
+    /// With too few copies, an answer is given that is to wait for more.
+    ShortAnswered,
     /// What a store of a node's own holds is taken for all up to its newest version.
     StoreTakenForPrefix,
     /// A store of a node's own keeps what another past has left there.
@@ -203,6 +211,9 @@ impl Breakage {
         Breakage::PendingForgotten,
         Breakage::StoredBeforeCommit,
         Breakage::AnsweredBeforeStored,
+        Breakage::ShortNotStored,
+        Breakage::GapUnderstated,
+        Breakage::FoundNotSent,
         Breakage::StoreTakenForPrefix,
         Breakage::StoreNotEqualised,
         Breakage::EntityNumbersIgnored,

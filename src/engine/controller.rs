@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::breakage::{Breakage, is_broken};
-use super::id::{PartitionId, Position};
+use super::id::{Epoch, PartitionId, Position};
 use super::instant::Instant;
 use super::placement::{Pace, Step, plan};
 use super::table::{
@@ -65,6 +65,16 @@ pub(crate) struct Orders {
     pub shrinks: Vec<(Member, At, Member)>,
 }
 
+/// A primary that had no time.
+#[derive(Clone, Copy, Debug)]
+struct Replaced {
+    primary: Member,
+    /// Its last epoch, and who is to reign in the next.
+    epoch: Epoch,
+    by: Member,
+    since: Instant,
+}
+
 #[derive(Clone, Debug)]
 pub(crate) struct Controller {
     delays: Delays,
@@ -74,8 +84,8 @@ pub(crate) struct Controller {
     unwell_at: Instant,
     /// Hand-overs under way: in which version of the row, and since when.
     armed_since: BTreeMap<PartitionId, (RowVersion, Instant)>,
-    /// Primaries that were replaced in place of their last backups, and when.
-    replaced: BTreeMap<PartitionId, (Member, Instant)>,
+    /// Primaries that are to be replaced in place of their last backups.
+    replaced: BTreeMap<PartitionId, Replaced>,
 }
 
 impl Controller {
@@ -115,20 +125,27 @@ impl Controller {
         let is_there = table.is_up(remove) && view.lately.contains(&remove) && has_reported;
         let lacks = view.held(remove, at.partition) < view.held(by, at.partition);
         let is_behind = lacks && !is_broken(Breakage::LaggardPromoted);
-        let is_obeyed =
-            !is_last || !is_there || is_accused || is_behind || self.is_distrusted(now, at, remove);
+        let is_obeyed = !is_last
+            || !is_there
+            || is_accused
+            || is_behind
+            || self.is_distrusted(now, at, by, remove);
         if is_obeyed || is_broken(Breakage::StarvedObeyed) {
             return command;
         }
-        self.replaced.insert(at.partition, (by, now));
+        let replaced = Replaced { primary: by, epoch: at.epoch, by: remove, since: now };
+        self.replaced.insert(at.partition, replaced);
         Command::Row { at, change: RowChange::Promote(remove) }
     }
 
-    /// Whether a member was a primary lately that had no time: or the two would take turns.
-    fn is_distrusted(&self, now: Instant, at: At, member: Member) -> bool {
+    /// Whether a member was a primary lately that had no time, and `by` has replaced it: or the two
+    /// would take turns. What was proposed and never decided says nothing.
+    fn is_distrusted(&self, now: Instant, at: At, by: Member, member: Member) -> bool {
         let replaced = self.replaced.get(&at.partition);
-        replaced.is_some_and(|(last, since)| {
-            *last == member && now.saturating_since(*since) < self.delays.distrust_for
+        replaced.is_some_and(|last| {
+            let is_decided = at.epoch > last.epoch && by == last.by;
+            let is_fresh = now.saturating_since(last.since) < self.delays.distrust_for;
+            last.primary == member && is_decided && is_fresh
         })
     }
 
@@ -313,18 +330,13 @@ fn choose_primary(
     };
     let up: Vec<Member> = table.nodes().iter().filter_map(member).collect();
     // It puts the partition together: best where some of it may be already.
-    let leaving = || row.leaving().into_iter().flat_map(Members::iter);
-    let may_have_stored = |member: &Member| {
-        let mut were = holders().chain(leaving());
-        were.any(|holder| holder.directory == member.directory)
-    };
-    up.into_iter().max_by_key(|member| (may_have_stored(member), held(*member), *member))
+    up.into_iter().max_by_key(|member| (row.may_have_stored(*member), held(*member), *member))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::id::{Epoch, NodeId, Seq};
+    use crate::engine::id::{NodeId, Seq};
     use crate::engine::table::{Generation, Join, Role};
 
     const P0: PartitionId = PartitionId(0);
@@ -439,6 +451,19 @@ mod tests {
         change(&mut three, RowChange::CatchUp(member(2)));
         change(&mut three, RowChange::Grow { by: member(0), add: member(2) });
         assert!(is_obeyed(&three, &view([5, 5, 5])));
+    }
+
+    #[test]
+    fn a_promotion_that_was_never_decided_makes_nobody_distrusted() {
+        let (mut controller, mut table) = (controller(), table(2));
+        let promoted = reviewed(&mut controller, at(1), &table, &view([5, 5, 0]), (0, 1));
+        assert_eq!(promoted, RowChange::Promote(member(1)));
+        // It comes to nothing: the other is removed later, comes back, and another reign begins.
+        change(&mut table, RowChange::Promote(member(0)));
+        let joined = [member(0), member(1)].into_iter().collect();
+        change(&mut table, RowChange::Activate { by: member(0), joined });
+        let again = reviewed(&mut controller, at(2), &table, &view([5, 5, 0]), (0, 1));
+        assert_eq!(again, RowChange::Promote(member(1)));
     }
 
     #[test]

@@ -99,8 +99,6 @@ pub(crate) enum Refusal {
     /// Others know of a proposal of this directory that itself does not know: it is an old one,
     /// restored.
     Restored(GridId),
-    /// It has proposed as often as it may.
-    TooManyAttempts,
 }
 
 impl Shape {

@@ -26,8 +26,12 @@ use super::id::NodeId;
 use super::instant::Instant;
 use super::table::DirectoryId;
 
-/// Proposals that one directory makes at the most: each that was withdrawn is remembered.
-const ATTEMPTS_MAX: usize = 1000;
+/// After so many proposals of one directory it makes another seldom: each that was withdrawn is
+/// remembered, 16 bytes of it.
+const ATTEMPTS_MANY: usize = 1000;
+
+/// So many times its patience lie between two of these.
+const SELDOM: u32 = 720;
 
 /// How often the wait between two of them doubles.
 const DOUBLINGS_MAX: usize = 8;
@@ -359,12 +363,12 @@ impl Formation {
         let is_alone = members.len() == 1;
         // What was refused before may be refused again: more and more seldom.
         let failures = self.kept.withdrawn.len().min(DOUBLINGS_MAX);
-        let waits = waits + self.terms.send_again_after * (1 << failures);
+        let again = self.terms.send_again_after * (1 << failures);
+        let seldom = self.terms.patience * SELDOM;
+        let is_seldom = self.kept.withdrawn.len() >= ATTEMPTS_MANY;
+        let waits = waits + if is_seldom { again.max(seldom) } else { again };
         if !is_alone && now.saturating_since(since) < waits {
             return;
-        }
-        if self.kept.withdrawn.len() >= ATTEMPTS_MAX {
-            return self.stop(Refusal::TooManyAttempts, effects);
         }
         self.fresh = None;
         let (by, shape) = (self.terms.directory, self.terms.shape);

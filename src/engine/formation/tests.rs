@@ -287,6 +287,21 @@ fn an_initialiser_withdraws() {
 }
 
 #[test]
+fn after_many_attempts_there_are_others_seldom() {
+    let mut case = Case::expect(2, 2);
+    case.disks[0].withdrawn = (1000..2000).map(GridId).collect();
+    case.restart(1);
+    case.see(&[1, 2]);
+    // The other is no more patient than it must be: it is not there.
+    case.away.insert(2);
+    case.run(3599);
+    assert_eq!(case.disks[0].bound, None);
+    case.away.clear();
+    case.run(10);
+    assert!(case.disks[0].grid.is_some() && case.disks[0].grid == case.disks[1].grid);
+}
+
+#[test]
 fn what_was_withdrawn_before_frees_nobody_now() {
     let mut node = Formation::new(terms(2, Bootstrap::Join), Kept::default()).unwrap().0;
     let members = [(directory(1), name(1)), (directory(2), name(2))].into();

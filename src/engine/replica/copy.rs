@@ -1,9 +1,9 @@
 //! One node's copy of a partition: a backup that follows, or a primary in its reign.
 
 use super::config::{Config, Scope, Stored};
-use super::log::{Entry, Log};
+use super::log::{Entry, Log, Parted};
 use super::message::{Found, Message, Round};
-use super::recovery::Recovered;
+use super::recovery::{Extent, Recovered};
 use super::reign::Reign;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
@@ -31,6 +31,9 @@ pub(crate) enum Effect<R, S> {
     Fold(Vec<Entry<R>>),
     /// The copy is this one now.
     Install(S),
+    /// These were here and are cut, oldest first: the primary does not have them. They were never
+    /// committed.
+    Cut(Vec<Entry<R>>),
     /// Say to `to` what is left of the partition here, with [`Copy::recalled`].
     Recall {
         to: Member,
@@ -229,9 +232,9 @@ impl<R: Clone> Copy<R> {
     }
 
     /// The shared store heeds nobody of an earlier epoch than this any more, and has been read:
-    /// `newest` is the newest that is in it. Returns whether that was waited for.
-    pub(crate) fn scanned(&mut self, epoch: Epoch, newest: Position) -> bool {
-        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, newest))
+    /// `extent` is how much is in it. Returns whether that was waited for.
+    pub(crate) fn scanned(&mut self, epoch: Epoch, extent: Extent) -> bool {
+        self.reign.as_mut().is_some_and(|reign| reign.scanned(epoch, extent))
     }
 
     /// Names the row as its primary knows it.
@@ -307,11 +310,11 @@ impl<R: Clone> Copy<R> {
             Message::Recall { epoch } => effects.push(Effect::Recall { to: from, epoch }),
             Message::Token { epoch, last } => self.take_over(epoch, last, now),
             Message::Recalled { epoch, memory, store } => {
-                let newest = |found: &Option<Found<S>>| found.as_ref().map(|found| found.newest);
+                let extent = |found: &Option<Found<S>>| found.as_ref().map(Found::extent);
                 let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == epoch) else {
                     return;
                 };
-                if reign.recalled(from, newest(&memory), newest(&store)) {
+                if reign.recalled(from, extent(&memory), extent(&store)) {
                     let content = |found: Option<Found<S>>| found.map(|found| found.content);
                     let (memory, store) = (content(memory), content(store));
                     effects.push(Effect::Found { from, memory, store });
@@ -411,9 +414,13 @@ impl<R: Clone> Copy<R> {
             Message::Join { starts, .. } => {
                 if epoch > self.joined {
                     self.end_reign(effects);
-                    if self.log.join(&starts).is_err() {
-                        effects.push(reply(Message::Parted { epoch }));
-                        return;
+                    match self.log.join(&starts) {
+                        Ok(cut) if cut.is_empty() => (),
+                        Ok(cut) => effects.push(Effect::Cut(cut)),
+                        Err(Parted) => {
+                            effects.push(reply(Message::Parted { epoch }));
+                            return;
+                        }
                     }
                     self.joined = epoch;
                     self.token = None;

@@ -52,7 +52,10 @@ impl<R: Clone> Log<R> {
     /// The log of a copy that was put together from what was left: whatever was before this epoch,
     /// nobody has it as it was, and no other copy is alike.
     pub(crate) fn anew(epoch: Epoch) -> Log<R> {
-        let base = Position { epoch, seq: Seq(0) };
+        let base = match is_broken(Breakage::FoundNotSent) {
+            true => Position::default(),
+            false => Position { epoch, seq: Seq(0) },
+        };
         let mut log = Log::after(base);
         log.starts.push(Start { epoch, after: base });
         log
@@ -157,20 +160,20 @@ impl<R: Clone> Log<R> {
     }
 
     /// Takes over the history of a primary, and cuts what the two do not have in common. After it
-    /// everything here is the primary's, too.
+    /// everything here is the primary's, too. Returns what was cut.
     ///
     /// # Errors
     /// [`Parted`] if what is not the primary's is in the copy already, or may be.
-    pub(crate) fn join(&mut self, starts: &[Start]) -> Result<(), Parted> {
+    pub(crate) fn join(&mut self, starts: &[Start]) -> Result<Vec<Entry<R>>, Parted> {
         if is_broken(Breakage::AckedWithoutJoin) {
             self.starts = starts.to_vec();
-            return Ok(());
+            return Ok(Vec::new());
         }
         let common = self.common(starts).filter(|common| *common >= self.folded).ok_or(Parted)?;
         let keep = self.entries.partition_point(|entry| entry.position <= common);
-        self.entries.truncate(keep);
+        let cut = self.entries.split_off(keep);
         self.starts = starts.to_vec();
-        Ok(())
+        Ok(Vec::from(cut))
     }
 
     /// The last position that this log and a primary's have in common, as far as that is known.
@@ -221,8 +224,10 @@ mod tests {
     fn a_copy_is_cut_to_where_it_parted_from_the_primary() {
         // Epoch 2 went on at the copy for two records that the next primary did not see.
         let mut copy = log(&[(1, 3), (2, 4)]);
-        copy.join(log(&[(1, 3), (2, 2), (3, 0)]).starts()).unwrap();
+        let cut = copy.join(log(&[(1, 3), (2, 2), (3, 0)]).starts()).unwrap();
         assert_eq!(copy.last(), at(2, 2));
+        let cut: Vec<Position> = cut.iter().map(|entry| entry.position).collect();
+        assert_eq!(cut, [at(2, 3), at(2, 4)]);
         // Of epoch 2 the primary has nothing at all, and it left epoch 1 early.
         let mut copy = log(&[(1, 3), (2, 4)]);
         copy.join(log(&[(1, 2), (3, 0)]).starts()).unwrap();

@@ -1,6 +1,7 @@
 //! What copies of a partition say to each other.
 
 use super::log::{Entry, Start};
+use super::recovery::Extent;
 use crate::engine::id::{Epoch, Position};
 
 /// Counts how often a primary has asked its backups whether they still heed it.
@@ -51,6 +52,12 @@ pub(crate) struct Found<S> {
     /// The newest of all that is in it.
     pub newest: Position,
     pub content: S,
+}
+
+impl<S> Found<S> {
+    pub(crate) fn extent(&self) -> Extent {
+        Extent { newest: self.newest, upto: self.upto }
+    }
 }
 
 impl<R, S> Message<R, S> {

@@ -5,6 +5,8 @@ mod config;
 #[cfg(any(test, feature = "simulation"))]
 mod copy;
 #[cfg(any(test, feature = "simulation"))]
+mod durability;
+#[cfg(any(test, feature = "simulation"))]
 mod log;
 #[cfg(any(test, feature = "simulation"))]
 mod message;
@@ -23,8 +25,10 @@ pub(crate) use config::{Config, Scope, Timing};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use copy::{Copy, Effect};
 #[cfg(any(test, feature = "simulation"))]
+pub(crate) use durability::{Durability, UnderReplicated};
+#[cfg(any(test, feature = "simulation"))]
 pub(crate) use log::Entry;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use message::{Found, Message, Round};
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use recovery::Recovered;
+pub(crate) use recovery::{Gap, Recovered};

@@ -19,9 +19,37 @@ use std::collections::BTreeMap;
 use super::message::Message;
 use super::{Effect, Scope, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
-use crate::engine::id::{Epoch, Position};
+use crate::engine::id::{Epoch, Position, Seq};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Member, Members, PartitionTable, Row, Status};
+use crate::engine::table::{Member, PartitionTable, Row, Status};
+
+/// How much of a partition somebody has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Extent {
+    /// The newest of all that is there.
+    pub newest: Position,
+    /// Everything up to here is.
+    pub upto: Position,
+}
+
+/// What a partition may have lost that was put together: records of earlier epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Gap {
+    /// Everything up to here is there: nothing at or under it is lost.
+    pub certain: Position,
+    /// The newest that was found. Of what came between, some is there; of what came after, nobody
+    /// knows anything.
+    pub newest: Position,
+}
+
+impl Gap {
+    /// How many records there were between, each of which may be lost; not known, if another epoch
+    /// began there.
+    pub(crate) fn unsure(&self) -> Option<u64> {
+        let is_one_epoch = self.certain.epoch == self.newest.epoch;
+        is_one_epoch.then(|| self.newest.seq.0.saturating_sub(self.certain.seq.0))
+    }
+}
 
 /// From what a copy is put together: the newest version of each entity.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -32,6 +60,8 @@ pub(crate) struct Recovered {
     pub stores: Vec<Member>,
     /// Whether the shared store does.
     pub shared: bool,
+    /// What may be lost all the same.
+    pub gap: Gap,
 }
 
 /// How far it has come.
@@ -40,10 +70,10 @@ pub(super) struct Recovery {
     epoch: Epoch,
     scope: Scope,
     began_at: Instant,
-    /// How far who remembers, and the newest that is in whose store.
+    /// How far who remembers, and how much is in whose store.
     found: BTreeMap<Member, Places>,
-    /// The newest that is in the shared store.
-    shared: Option<Position>,
+    /// How much is in the shared store.
+    shared: Option<Extent>,
     asked_at: BTreeMap<Member, Instant>,
     scanned_at: Option<Instant>,
     is_done: bool,
@@ -51,8 +81,8 @@ pub(super) struct Recovery {
 
 #[derive(Clone, Copy, Debug)]
 struct Places {
-    memory: Option<Position>,
-    store: Option<Position>,
+    memory: Option<Extent>,
+    store: Option<Extent>,
 }
 
 impl Recovery {
@@ -77,16 +107,16 @@ impl Recovery {
     pub(super) fn recalled(
         &mut self,
         from: Member,
-        memory: Option<Position>,
-        store: Option<Position>,
+        memory: Option<Extent>,
+        store: Option<Extent>,
     ) -> bool {
         !self.is_done && self.found.insert(from, Places { memory, store }).is_none()
     }
 
     /// The shared store heeds nobody of an earlier epoch any more, and has been read.
     /// Returns whether it had not been before.
-    pub(super) fn scanned(&mut self, newest: Position) -> bool {
-        !self.is_done && self.shared.replace(newest).is_none()
+    pub(super) fn scanned(&mut self, extent: Extent) -> bool {
+        !self.is_done && self.shared.replace(extent).is_none()
     }
 
     /// Asks whom it still has to hear. Returns what counts, once, when all have said theirs.
@@ -136,8 +166,7 @@ impl Recovery {
     fn asked(&self, row: &Row, table: &PartitionTable) -> Vec<(Member, bool)> {
         let may_have = |member: Member| {
             let is_leaving = || row.leaving().is_some_and(|leaving| leaving.contains(member));
-            let is_holders = || holders(row).any(|holder| holder.directory == member.directory);
-            let has_stored = self.scope == Scope::Replica && is_holders();
+            let has_stored = self.scope == Scope::Replica && row.may_have_stored(member);
             (has_stored && !is_broken(Breakage::StoresNotAwaited))
                 || (is_leaving() && !is_broken(Breakage::LeavingNotAwaited))
         };
@@ -152,26 +181,64 @@ impl Recovery {
     }
 
     fn choose(&self, row: &Row) -> Recovered {
-        let is_holders = |member: &Member| {
-            let mut holders = holders(row);
-            holders.any(|holder| holder.directory == member.directory)
-        };
         let stored = |(member, found): (&Member, &Places)| {
-            found.store.filter(|_| is_holders(member)).map(|newest| (newest, *member))
+            found.store.filter(|_| row.may_have_stored(*member)).map(|extent| (extent, *member))
         };
-        let stores: Vec<(Position, Member)> = self.found.iter().filter_map(stored).collect();
-        let ahead = stores.iter().map(|(newest, _)| *newest).chain(self.shared).max();
+        let stores: Vec<(Extent, Member)> = self.found.iter().filter_map(stored).collect();
+        let extents = stores.iter().map(|(extent, _)| *extent).chain(self.shared);
+        let extents: Vec<Extent> = extents.collect();
+        let ahead = extents.iter().map(|extent| extent.newest).max();
         let remembered =
-            |(member, found): (&Member, &Places)| found.memory.map(|upto| (upto, *member));
+            |(member, found): (&Member, &Places)| found.memory.map(|extent| (extent, *member));
         let memory = self.found.iter().filter_map(remembered).max();
-        let memory = memory.filter(|(upto, _)| Some(*upto) >= ahead).map(|(_, member)| member);
+        let memory = memory.filter(|(extent, _)| Some(extent.newest) >= ahead);
+        let gap = gap(extents.into_iter().chain(memory.map(|(extent, _)| extent)));
+        let memory = memory.map(|(_, member)| member);
         let stores = stores.into_iter().map(|(_, member)| member).collect();
-        Recovered { memory, stores, shared: self.shared.is_some() }
+        Recovered { memory, stores, shared: self.shared.is_some(), gap }
     }
 }
 
-/// Whose directories may have something in their stores.
-fn holders(row: &Row) -> impl Iterator<Item = Member> + '_ {
-    let leaving = row.leaving().into_iter().flat_map(Members::iter);
-    row.holders().into_iter().flat_map(Members::iter).chain(leaving)
+/// Each has everything up to somewhere. A memory that was put together itself, in an epoch that has
+/// recorded nothing, says nothing of what that lacked: it never served, and its report counts no more.
+fn gap(extents: impl Iterator<Item = Extent> + Clone) -> Gap {
+    let newest = extents.clone().map(|extent| extent.newest).max().unwrap_or_default();
+    let served = extents.map(|extent| extent.upto).filter(|upto| upto.seq > Seq(0));
+    let certain = served.max().unwrap_or_default();
+    let certain = if is_broken(Breakage::GapUnderstated) { newest } else { certain };
+    Gap { certain, newest }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(epoch: u64, seq: u64) -> Position {
+        Position { epoch: Epoch(epoch), seq: Seq(seq) }
+    }
+
+    fn extent(upto: Position, newest: Position) -> Extent {
+        Extent { newest, upto }
+    }
+
+    #[test]
+    fn what_came_after_the_highest_watermark_may_be_lost() {
+        let stores = [extent(at(2, 5), at(2, 9)), extent(at(2, 7), at(2, 8))];
+        let found = gap(stores.into_iter());
+        assert_eq!(found, Gap { certain: at(2, 7), newest: at(2, 9) });
+        assert_eq!(found.unsure(), Some(2));
+        assert_eq!(gap([].into_iter()).unsure(), Some(0));
+    }
+
+    #[test]
+    fn how_many_records_an_earlier_epoch_had_is_not_known() {
+        let found = gap([extent(at(2, 5), at(3, 1))].into_iter());
+        assert_eq!((found.certain, found.unsure()), (at(2, 5), None));
+    }
+
+    #[test]
+    fn a_memory_that_was_put_together_and_never_served_is_certain_of_nothing() {
+        let extents = [extent(at(2, 5), at(2, 9)), extent(at(4, 0), at(4, 0))];
+        assert_eq!(gap(extents.into_iter()).certain, at(2, 5));
+    }
 }

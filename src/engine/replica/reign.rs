@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use super::log::Log;
 use super::message::{Message, Round};
 use super::peer::Peer;
-use super::recovery::{Recovered, Recovery};
+use super::recovery::{Extent, Recovered, Recovery};
 use super::{Effect, Scope, Stored, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
@@ -281,18 +281,18 @@ impl Reign {
     pub(super) fn recalled(
         &mut self,
         from: Member,
-        memory: Option<Position>,
-        store: Option<Position>,
+        memory: Option<Extent>,
+        store: Option<Extent>,
     ) -> bool {
         let recovery = self.recovery.as_mut();
         recovery.is_some_and(|recovery| recovery.recalled(from, memory, store))
     }
 
     /// The shared store has been read for a reign. Returns whether that is news, of this one.
-    pub(super) fn scanned(&mut self, epoch: Epoch, upto: Position) -> bool {
+    pub(super) fn scanned(&mut self, epoch: Epoch, extent: Extent) -> bool {
         let is_own = epoch == self.epoch || is_broken(Breakage::OldLoadInstalled);
         let recovery = self.recovery.as_mut().filter(|_| is_own);
-        recovery.is_some_and(|recovery| recovery.scanned(upto))
+        recovery.is_some_and(|recovery| recovery.scanned(extent))
     }
 
     /// Asks for what is left of the partition. Returns what counts, once, when all have answered.

@@ -49,6 +49,8 @@ pub(super) struct Backlog {
     watermark: Position,
     /// Whether all waits for nothing.
     is_hurried: bool,
+    /// Whether what was there when that began is hurried, too.
+    is_flushed: bool,
 }
 
 /// What comes of a step: what is to be written, and up to where all is stored, if that has grown.
@@ -60,7 +62,6 @@ impl Backlog {
         partition: PartitionId,
         (epoch, number): (Epoch, u64),
         watermark: Position,
-        is_hurried: bool,
     ) -> Backlog {
         Backlog {
             partition,
@@ -73,7 +74,8 @@ impl Backlog {
             writing: None,
             on_its_way: BTreeSet::new(),
             watermark,
-            is_hurried,
+            is_hurried: false,
+            is_flushed: true,
         }
     }
 
@@ -110,6 +112,12 @@ impl Backlog {
         self.on_its_way.extend(&before.on_its_way);
     }
 
+    /// From now on everything is due at once, what is pending too; or no longer so.
+    pub(super) fn hurry(&mut self, is_hurried: bool) {
+        self.is_flushed = !is_hurried || (self.is_hurried && self.is_flushed);
+        self.is_hurried = is_hurried;
+    }
+
     /// Lets go what is due. All up to `committed` was noted.
     pub(super) fn drain(&mut self, now: Instant, committed: Position, state: &State) -> Drained {
         let mut effects = Vec::new();
@@ -125,6 +133,10 @@ impl Backlog {
             let delay = Duration::from_millis(delay);
             let change = Change { entity: key.id(), version, bytes: 10, delay };
             self.queue.step(now, Event::Changed(change), &mut effects);
+        }
+        if !self.is_flushed {
+            self.is_flushed = true;
+            self.queue.step(now, Event::Flush, &mut effects);
         }
         if committed.epoch == self.epoch {
             self.queue.step(now, Event::Passed { seq: committed.seq }, &mut effects);

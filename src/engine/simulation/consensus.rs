@@ -86,10 +86,13 @@ impl Simulation {
         for (at, command) in commands.iter().enumerate() {
             if let Command::Row { change: RowChange::Shrink { by, .. }, .. } = command
                 && refused.iter().all(|(refused, _)| *refused != at)
-                && self.random.percent(self.plan.crash_at_shrink_percent)
             {
-                let wait = self.random.millis(0, 40);
-                self.after(wait, Happening::Crash(by.directory.0 as usize));
+                let primary = by.directory.0 as usize;
+                if self.random.percent(self.plan.crash_at_shrink_percent) {
+                    let wait = self.random.millis(0, 40);
+                    self.after(wait, Happening::Crash(primary));
+                }
+                self.crash_the_last_soon(primary);
             }
         }
     }

@@ -5,10 +5,9 @@ use std::time::Duration;
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::{Happening, Simulation};
-use crate::engine::id::{Epoch, PartitionId};
+use crate::engine::id::PartitionId;
 use crate::engine::instant::Instant;
-use crate::engine::replica::Scope;
-use crate::engine::table::{Command, Member, Members, RowChange, Status};
+use crate::engine::table::{Command, Member, Members, RowChange};
 
 /// The most that a write into a node's own store takes, while that is well.
 pub(super) const DISK_TAKES: Duration = Duration::from_millis(10);
@@ -220,7 +219,7 @@ impl Simulation {
                 "store slow"
             }
             Fault::Disaster => {
-                if !(self.plan.writes_through || self.plan.may_lose) {
+                if !(self.plan.durability.writes_through || self.plan.may_lose) {
                     return;
                 }
                 let is_quick = self.random.percent(50);
@@ -300,22 +299,6 @@ impl Simulation {
         }
     }
 
-    /// A crash may take as many copies as it likes but the last one that has everything: that is
-    /// more than any promise covers.
-    fn may_crash(&self, node: usize) -> bool {
-        if self.nodes[node].is_crashed() {
-            return false;
-        }
-        if self.plan.writes_through || self.plan.may_lose {
-            return true; // whatever was answered is stored; or anything goes
-        }
-        let lives = |member: Member| {
-            let at = member.directory.0 as usize;
-            at != node && !self.nodes[at].is_crashed() && self.nodes[at].member() == member
-        };
-        self.consensus.acknowledged_by.values().all(|(_, holders)| holders.iter().any(lives))
-    }
-
     /// An operator says that a node will not come back (as it was), before it does.
     fn crash_and_give_up(&mut self, node: usize) {
         if self.nodes[node].is_crashed() {
@@ -334,20 +317,6 @@ impl Simulation {
             let member = self.nodes[node].member();
             self.proposed_by_operator(Command::DeclareDead(member));
         }
-    }
-
-    /// With stores of their own, an operator gives up a node that has crashed only if another has
-    /// stored everything, too.
-    pub(super) fn may_be_declared(&self, node: usize) -> bool {
-        let may_report = |member: Member| {
-            let known = self.consensus.table.nodes().get(&member.directory);
-            let is_dead = known.is_none_or(|known| known.status == Status::Dead);
-            member.directory.0 as usize != node && !is_dead
-        };
-        let is_spare = |(_, holders): &(Epoch, Members)| holders.iter().any(may_report);
-        let is_lost = self.plan.replica.scope == Scope::Replica && self.plan.writes_through;
-        let mut acknowledged_by = self.consensus.acknowledged_by.values();
-        self.nodes[node].is_crashed() && (!is_lost || acknowledged_by.all(is_spare))
     }
 
     /// Returns whether it may be.

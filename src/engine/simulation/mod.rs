@@ -18,7 +18,9 @@ mod faults;
 mod history;
 mod lapse;
 mod life;
+mod lines;
 mod load;
+mod loss;
 mod mail;
 mod network;
 mod node;
@@ -49,6 +51,8 @@ use std::time::Duration;
 use client::Client;
 use consensus::Consensus;
 use history::Done;
+use lines::Lines;
+use loss::Losses;
 use network::Network;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
@@ -172,6 +176,8 @@ pub(crate) struct Simulation {
     history: Vec<Done>,
     /// Up to where each partition has answered.
     answered: BTreeMap<PartitionId, Position>,
+    losses: Losses,
+    lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
     summary: Summary,
@@ -213,6 +219,8 @@ impl Simulation {
         let mut simulation = Simulation {
             absent: Absent::new(&plan),
             network: Network::new(&plan),
+            losses: Losses::new(&random),
+            lines: Lines::default(),
             store: Store::default(),
             plan,
             random,
@@ -277,9 +285,7 @@ impl Simulation {
             }
         }
         self.summary.promotions = self.consensus.promotions;
-        if !self.plan.may_lose {
-            history::check(&self.history, self.plan.drift)?;
-        }
+        self.check_history()?;
         self.summary.voter_changes = self.consensus.voting.changes();
         self.check_final()?;
         self.summary.acknowledged = self.history.iter().filter(|done| done.is_returned()).count();

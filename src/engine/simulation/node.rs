@@ -3,7 +3,7 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use super::clock::Clock;
@@ -14,14 +14,15 @@ use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
 use super::record::Record;
+use super::row::RowKey;
 use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
-use crate::engine::id::{NodeId, PartitionId, Position};
+use crate::engine::id::{Epoch, NodeId, PartitionId, Position};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
-use crate::engine::replica::{Copy, Effect, Message, Scope};
+use crate::engine::replica::{Copy, Effect, Gap, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
@@ -36,6 +37,10 @@ pub(super) struct Out {
     pub proposals: Vec<Command>,
     /// What it has answered: up to where that must never be lost.
     pub answered: Vec<(PartitionId, Position)>,
+    /// What it has put together: in which epoch, what may be lacking, and what is there.
+    pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
+    /// What was here, and the primary did not have.
+    pub cut: Vec<(PartitionId, Position)>,
     /// Where it has answered by lease.
     pub leased: Vec<PartitionId>,
 }
@@ -122,8 +127,12 @@ impl Node {
     /// How it introduces itself.
     pub(super) fn join(&self) -> Command {
         let name = NodeId::new(&format!("n{}", self.index));
-        let zone = NodeId::new("z");
-        Command::Join(Join { member: self.member(), name, role: Role::Data, zone, weight: 1 })
+        let zone = NodeId::new(&format!("z{}", self.index % self.plan.zones));
+        let role = match self.plan.witness == Some(self.index) {
+            true => Role::Witness,
+            false => Role::Data,
+        };
+        Command::Join(Join { member: self.member(), name, role, zone, weight: 1 })
     }
 
     pub(super) fn life(&self) -> u64 {
@@ -149,6 +158,10 @@ impl Node {
 
     pub(super) fn copy(&self, partition: PartitionId) -> &Copy<Record> {
         &self.parts[usize::from(partition.0)].copy
+    }
+
+    pub(super) fn part(&self, partition: PartitionId) -> &Part {
+        &self.parts[usize::from(partition.0)]
     }
 
     pub(super) fn pause(&mut self) {
@@ -239,6 +252,7 @@ impl Node {
         let given_until = self.given.until(partition);
         let may_activate_at =
             if is_broken(Breakage::LeaseNotWaited) { now } else { given_until.max(now) };
+        part.is_short = row.is_short(self.table.copies());
         let mut effects = Vec::new();
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);
@@ -423,6 +437,10 @@ impl Node {
                 Effect::Fold(entries) => {
                     part.fold(entries);
                 }
+                Effect::Cut(entries) => {
+                    let cut = entries.iter().map(|entry| (partition, entry.position));
+                    out.cut.extend(cut);
+                }
                 Effect::Install(state) => part.install(state, &self.disk),
                 Effect::Recall { to, epoch } => {
                     let message = part.recalled(epoch, &self.disk);
@@ -433,7 +451,11 @@ impl Node {
                     out.parcels.push((Endpoint::Store, Parcel::Scan { partition, epoch }));
                 }
                 Effect::Found { from, memory, store } => part.found(from, memory, store),
-                Effect::Recovered(recovered) => part.recover(&recovered, &self.disk),
+                Effect::Recovered(recovered) => {
+                    part.recover(&recovered, &self.disk);
+                    let versions = part.folded.versions();
+                    out.recovered.push((part.id, part.copy.joined(), recovered.gap, versions));
+                }
                 Effect::Committed(_) => (),
                 Effect::Over => {
                     for (client, number, reply) in part.end() {

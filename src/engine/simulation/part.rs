@@ -15,7 +15,7 @@ use super::store::{Batch, Store, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Entry, Found, Message, Recovered, Round, Scope};
+use crate::engine::replica::{Copy, Durability, Entry, Found, Message, Recovered, Round, Scope};
 use crate::engine::table::Member;
 
 /// An answer that waits for what it depends on.
@@ -47,8 +47,9 @@ pub(super) struct Part {
     scope: Scope,
     /// How often an entity leaves memory, if ever.
     pub(super) evict_every: Option<Duration>,
-    /// Whether all that is answered, or leaves otherwise, is stored before.
-    pub(super) writes_through: bool,
+    pub(super) durability: Durability,
+    /// Whether fewer copies are in sync than are wanted, as far as is known here.
+    pub(super) is_short: bool,
 }
 
 impl Part {
@@ -68,7 +69,8 @@ impl Part {
             held: VecDeque::new(),
             scope: plan.replica.scope,
             evict_every: plan.evict_every,
-            writes_through: plan.writes_through,
+            durability: plan.durability,
+            is_short: true,
         }
     }
 
@@ -160,7 +162,7 @@ impl Part {
     fn new_backlog(&mut self) -> Backlog {
         self.backlogs += 1;
         let (epoch, stored) = (self.copy.joined(), self.copy.stored());
-        Backlog::new(self.id, (epoch, self.backlogs), stored, self.writes_through)
+        Backlog::new(self.id, (epoch, self.backlogs), stored)
     }
 
     /// A store of its own is drained into by each copy, in each epoch anew.
@@ -199,7 +201,9 @@ impl Part {
             Scope::Shared => self.copy.committed()?,
             Scope::Replica => self.copy.folded(),
         };
+        let is_hurried = self.durability.is_hurried(self.is_short);
         let (seen, backlog) = self.seen_and_backlog()?;
+        backlog.hurry(is_hurried);
         let drained = backlog.drain(now, committed, seen);
         self.persisted(drained)
     }
@@ -226,12 +230,18 @@ impl Part {
         batch
     }
 
-    /// What is left of the partition here.
-    pub(super) fn recalled(&self, epoch: Epoch, store: &Store) -> Message<Record, State> {
+    /// The copy with all records.
+    pub(super) fn remembered(&self) -> State {
         let mut memory = self.folded.clone();
         for Entry { position, record } in self.copy.unfolded() {
             memory.write(position, &record);
         }
+        memory
+    }
+
+    /// What is left of the partition here.
+    pub(super) fn recalled(&self, epoch: Epoch, store: &Store) -> Message<Record, State> {
+        let memory = self.remembered();
         let has_own = self.scope == Scope::Replica;
         self.copy.recalled(epoch, memory, has_own.then(|| store.read(self.id)))
     }
@@ -244,7 +254,7 @@ impl Part {
     /// The shared store has this of it.
     pub(super) fn scanned(&mut self, epoch: Epoch, found: Found<State>) {
         // One of an earlier reign may come late.
-        if self.copy.scanned(epoch, found.newest) {
+        if self.copy.scanned(epoch, found.extent()) {
             self.scanned = Some(found.content);
         }
     }
@@ -264,7 +274,8 @@ impl Part {
     /// by lease, if there is one, and by round.
     pub(super) fn take_ready(&mut self, committed: Position, has_lease: bool) -> Vec<Held> {
         let (confirmed, persisted) = (self.copy.confirmed(), self.copy.persisted());
-        let writes_through = self.writes_through && !is_broken(Breakage::AnsweredBeforeStored);
+        let stores_first = self.durability.stores_first(self.is_short);
+        let answers = self.durability.answers(self.is_short);
         let is_allowed = |held: &Held| match held.round {
             Some(round) => confirmed >= Some(round) || is_broken(Breakage::ConfirmedUnasked),
             None => has_lease,
@@ -274,7 +285,8 @@ impl Part {
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
             is_allowed(held)
                 && (held.waits_for <= committed || is_early)
-                && (held.waits_for <= persisted || !writes_through)
+                && (held.waits_for <= persisted || !stores_first)
+                && (held.is_read || answers)
         };
         // Each waits for what it saw, and not for what came before it.
         let (ready, held) = self.held.drain(..).partition(is_ready);

@@ -5,12 +5,16 @@ use std::time::Duration;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
-use crate::engine::replica::{Config, Scope, Timing};
+use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub nodes: usize,
+    /// Over so many zones they are spread.
+    pub zones: usize,
+    /// A node that holds nothing.
+    pub witness: Option<usize>,
     /// Of these, how many come in place of others.
     pub spares: usize,
     pub voters: usize,
@@ -35,8 +39,7 @@ pub(crate) struct Plan {
     pub replica: Config,
     /// How often an entity leaves the memory of a partition, if ever.
     pub evict_every: Option<Duration>,
-    /// Whether what is answered is stored before.
-    pub writes_through: bool,
+    pub durability: Durability,
     /// Whether anything may be lost: more crashes than any promise covers.
     pub may_lose: bool,
     pub delays: Delays,
@@ -99,10 +102,22 @@ impl Plan {
         let writes_through = random.percent(50);
         let may_lose = !writes_through && random.percent(30);
         let replica = Config { timing, kept_max, scope };
+        let mut losing = Random::new(random.clone().next() ^ 0x6c6f_7369_6e67);
+        let under_replicated = losing.pick(&[
+            UnderReplicated::WriteThrough,
+            UnderReplicated::WriteThrough,
+            UnderReplicated::WriteThrough,
+            UnderReplicated::Degrade,
+            UnderReplicated::Degrade,
+            UnderReplicated::Refuse,
+        ]);
+        let durability = Durability { writes_through, under_replicated };
         // Apart from all that is drawn besides.
         let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
         let mut plan = Plan {
             nodes,
+            zones: losing.pick(&[1, 1, 2, 3]) as usize,
+            witness: None,
             voters: 3,
             voters_max: voting.pick(&[3, 5]) as usize,
             voter_replace_after: voting.millis(300, 2500),
@@ -123,7 +138,7 @@ impl Plan {
             pause_max: Duration::from_millis(200),
             replica,
             evict_every: voting.percent(60).then(|| voting.millis(20, 400)),
-            writes_through,
+            durability,
             may_lose,
             delays,
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
@@ -149,6 +164,11 @@ impl Plan {
         // Some have bad clocks, and know it.
         if random.percent(25) {
             plan.terms.margin = plan.terms.lease / 5;
+        }
+        let data = plan.nodes - plan.spares;
+        // As many are left as there are copies.
+        if data > plan.copies && losing.percent(30) {
+            plan.witness = Some(losing.between(0, data as u64 - 1) as usize);
         }
         plan.drift = plan.terms.drift_max();
         // Half of them take each copy away that its primary complains of, whatever others say.

@@ -40,6 +40,12 @@ impl Simulation {
         self.nodes.len() - self.absent.len()
     }
 
+    /// Those of them that hold data.
+    pub(super) fn present_data(&self) -> usize {
+        let witness = self.plan.witness.filter(|witness| !self.absent.contains(*witness));
+        self.present() - usize::from(witness.is_some())
+    }
+
     pub(super) fn replace_sometimes(&mut self, node: usize) {
         let has_spare = !self.absent.spares.is_empty();
         if has_spare && self.consensus.voting.draws(self.plan.replace_percent) {

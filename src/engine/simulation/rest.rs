@@ -9,8 +9,10 @@ use super::row::RowKey;
 use super::store::Store;
 use crate::engine::history::models::list;
 use crate::engine::id::PartitionId;
+use crate::engine::placement::check::judge;
+use crate::engine::placement::{Placement, Problem};
 use crate::engine::replica::Scope;
-use crate::engine::table::{Member, Reign, Row};
+use crate::engine::table::{Member, Members, Reign, Row};
 
 impl Simulation {
     /// What is not at rest yet, if anything.
@@ -19,7 +21,29 @@ impl Simulation {
             let what = self.unrest_of(partition, row)?;
             Some(format!("{partition} {what}: {row:?}"))
         };
-        self.consensus.table.rows().find_map(of_row).or_else(|| self.unrest_of_voters())
+        let rows = self.consensus.table.rows();
+        rows.into_iter()
+            .find_map(of_row)
+            .or_else(|| self.misplaced())
+            .or_else(|| self.unrest_of_voters())
+    }
+
+    /// A copy that is where none is to be: on a witness, or two in a zone while there are others.
+    fn misplaced(&self) -> Option<String> {
+        let table = &self.consensus.table;
+        let problem = Problem::of(table, &|_| false);
+        let seat_of = |member: Member| problem.seats.iter().position(|seat| seat.member == member);
+        let holders = |row: &Row| row.holders().into_iter().flat_map(Members::iter).collect();
+        let mut placement = Placement { rows: Vec::new(), primaries: Vec::new() };
+        for (partition, row) in table.rows() {
+            let members: Vec<Member> = holders(row);
+            if let Some(member) = members.iter().find(|member| seat_of(**member).is_none()) {
+                return Some(format!("{partition} is on {member:?}, which is to hold nothing"));
+            }
+            placement.rows.push(members.into_iter().filter_map(seat_of).collect());
+            placement.primaries.push(row.primary().and_then(seat_of));
+        }
+        judge(&problem, &placement).faults.into_iter().next()
     }
 
     fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {
@@ -30,7 +54,7 @@ impl Simulation {
         if let Some(gone) = in_sync.iter().find(|member| node(*member).member() != *member) {
             return Some(format!("counts on {gone:?}, which is gone"));
         }
-        if in_sync.len() != self.plan.copies.min(self.present()) {
+        if in_sync.len() != self.plan.copies.min(self.present_data()) {
             return Some(format!("has {} copies", in_sync.len()));
         }
         if node(*primary).copy(partition).serves() != Some(row.epoch) {

@@ -1,5 +1,7 @@
 //! Rows: what of a partition is stored, each whole or not at all.
 
+use std::collections::BTreeMap;
+
 use super::object::{Entity, Key, Object, State};
 use crate::engine::execution::Session;
 use crate::engine::id::{EntityId, PartitionId, Position, SessionId};
@@ -83,6 +85,11 @@ impl State {
     /// All its rows, ascending.
     pub(super) fn rows(&self) -> impl Iterator<Item = (RowKey, Row)> {
         self.keys().filter_map(|key| Some((key, self.row(key)?)))
+    }
+
+    /// When each of them last changed.
+    pub(super) fn versions(&self) -> BTreeMap<RowKey, Position> {
+        self.keys().filter_map(|key| Some((key, self.version(key)?))).collect()
     }
 
     /// Puts in what was stored, unless something newer is there.

@@ -69,6 +69,10 @@ impl Part {
 
     /// Runs an ask of what is at hand.
     pub(super) fn run(&mut self, client: usize, number: u64, ask: Ask) -> Option<Reply> {
+        let is_read = matches!(ask, Ask::Read(..));
+        if !is_read && !self.durability.admits(self.is_short) {
+            return Some(Reply::Refused);
+        }
         let request = RequestId { session: SessionId(client as u128), number };
         let answered = match ask {
             Ask::Open => Ok(self.open(request.session)),
@@ -80,7 +84,6 @@ impl Part {
         };
         match answered {
             Ok((reply, waits_for)) => {
-                let is_read = matches!(ask, Ask::Read(..));
                 let round = match ask {
                     Ask::Read(.., Consistency::Confirmed) => self.copy.confirm(),
                     _ => None,
@@ -219,7 +222,8 @@ impl Part {
         let Some(committed) = self.copy.committed() else { return Vec::new() };
         let has_begun = self.copy.inherited().is_some_and(|inherited| committed >= inherited);
         let persisted = self.copy.persisted();
-        let may_leave = if self.writes_through { committed.min(persisted) } else { committed };
+        let stores_first = self.durability.stores_first(self.is_short);
+        let may_leave = if stores_first { committed.min(persisted) } else { committed };
         let live = self.live();
         if live.post.is_none() && has_begun {
             live.post = Some(Post::new(epoch, &live.state, may_leave));

@@ -2,7 +2,9 @@
 
 use super::Simulation;
 use super::node::Out;
-use crate::engine::id::{PartitionId, Position};
+use super::object::{Kind, kind_of};
+use super::row::RowKey;
+use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::invariant::Invariant;
 use crate::engine::table::{Member, Members, PartitionTable, Row};
 
@@ -12,6 +14,12 @@ impl Simulation {
         for (partition, position) in &out.answered {
             let answered = self.answered.entry(*partition).or_default();
             *answered = (*answered).max(*position);
+        }
+        for (partition, position) in &out.cut {
+            self.watch_cut(node, *partition, *position);
+        }
+        for (partition, epoch, gap, found) in &out.recovered {
+            self.lines.recovered((*partition, *epoch), *gap, found.clone());
         }
         for partition in &out.leased {
             self.watch_answer(node, *partition);
@@ -32,17 +40,32 @@ impl Simulation {
         }
     }
 
+    /// What is cut has never been answered. (Of other epochs the last answer says nothing.)
+    fn watch_cut(&mut self, node: usize, partition: PartitionId, position: Position) {
+        let answered = self.answered.get(&partition).copied().unwrap_or_default();
+        if position.epoch == answered.epoch && position <= answered && !self.plan.may_lose {
+            let what =
+                format!("{node} cuts {position:?} of {partition}, and {answered:?} was said");
+            self.is_broken(Invariant::InSyncHoldsAnswered, &what);
+        }
+    }
+
     /// Each epoch has one primary.
     fn watch_reigns(&mut self, node: usize) {
         let member = self.nodes[node].member();
         for partition in (0..self.plan.partitions).map(PartitionId) {
             let copy = self.nodes[node].copy(partition);
             let (Some(epoch), Some(in_sync)) = (copy.reigns(), copy.in_sync()) else { continue };
+            let watermark = self.watermark(partition);
+            self.watch_safety(node, partition);
             let acknowledged_by = &mut self.consensus.acknowledged_by;
             if acknowledged_by.get(&partition).is_none_or(|(last, _)| *last <= epoch) {
                 acknowledged_by.insert(partition, (epoch, in_sync));
             }
-            let first = *self.primaries.entry((partition, epoch)).or_insert(member);
+            let first = *self.primaries.entry((partition, epoch)).or_insert_with(|| {
+                self.lines.serves(partition, epoch, self.now, watermark);
+                member
+            });
             if first != member {
                 let what = format!("{first:?} and {member:?} reign in {epoch} of {partition}");
                 self.is_broken(Invariant::OnePrimaryPerEpoch, &what);
@@ -61,13 +84,31 @@ impl Simulation {
         let lacks = |member: &Member| {
             let node = &self.nodes[member.directory.0 as usize];
             let last: Position = node.copy(partition).last();
-            node.member() == *member && !node.is_crashed() && last < answered
+            let is_there = node.member() == *member && !node.is_crashed();
+            is_there && (last < answered || self.lacks_found(member, partition, row.epoch))
         };
         let lacking = row.holders().and_then(|holders| holders.iter().find(lacks));
         if let Some(member) = lacking {
             let what = format!("{member:?} is to hold {answered:?} of {partition}: {row:?}");
             self.is_broken(Invariant::InSyncHoldsAnswered, &what);
         }
+    }
+
+    /// Whether a copy lacks what was found when all memory of the partition had been lost: positions
+    /// of later epochs say nothing of that.
+    fn lacks_found(&self, member: &Member, partition: PartitionId, epoch: Epoch) -> bool {
+        let Some(found) = self.lines.found(partition, epoch) else { return false };
+        let state = self.nodes[member.directory.0 as usize].part(partition).remembered();
+        // Entities may have left memory since, and removed ones be forgotten.
+        let may_be_away = |key: RowKey| match key {
+            RowKey::Entity(key) => self.plan.evict_every.is_some() || kind_of(key) == Kind::Slot,
+            RowKey::Session(_) | RowKey::Inbox(_) => false,
+        };
+        let lacks = |(key, found): (&RowKey, &Position)| match state.version(*key) {
+            Some(version) => version < *found,
+            None => !may_be_away(*key),
+        };
+        found.iter().any(lacks)
     }
 
     pub(super) fn is_broken(&mut self, invariant: Invariant, what: &str) {

@@ -82,6 +82,21 @@ impl Row {
         }
     }
 
+    /// Whether what was acknowledged may be in the store of this member's directory: some life of
+    /// it holds the partition, or may do so as far as its last primary knew.
+    pub(crate) fn may_have_stored(&self, member: Member) -> bool {
+        let is_named = |members: &Members| members.of(member.directory).is_some();
+        self.holders().is_some_and(is_named) || self.leaving().is_some_and(is_named)
+    }
+
+    /// Whether fewer copies are in sync than are wanted.
+    pub(crate) fn is_short(&self, copies: usize) -> bool {
+        match &self.reign {
+            Reign::Active { in_sync, .. } => in_sync.len() < copies,
+            Reign::Unborn | Reign::Preparing { .. } => true,
+        }
+    }
+
     /// Whether any life of this member's directory holds the partition, or is to.
     pub(crate) fn holds_or_awaits(&self, member: Member) -> bool {
         let is_named = |members: &Members| members.of(member.directory).is_some();
@@ -94,7 +109,6 @@ impl Row {
 
     /// Whether the row names any life of this member's directory.
     pub(crate) fn names(&self, member: Member) -> bool {
-        let is_named = |members: &Members| members.of(member.directory).is_some();
-        self.holds_or_awaits(member) || self.leaving().is_some_and(is_named)
+        self.holds_or_awaits(member) || self.may_have_stored(member)
     }
 }

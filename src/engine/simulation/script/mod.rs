@@ -8,6 +8,7 @@
 mod acts;
 mod clocks;
 mod conditions;
+mod durability;
 mod handover;
 mod hooks;
 mod life;
@@ -27,11 +28,11 @@ use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use super::Simulation;
 use super::history::{Done, Told};
 use super::object::{Input, Key, Output};
 use super::parcel::Reply;
 use super::random::Random;
-use super::{Simulation, history};
 use crate::engine::breakage::{self, Breakage};
 use crate::engine::id::{PartitionId, Position};
 use crate::engine::instant::Instant;
@@ -212,7 +213,7 @@ impl Play {
             let done = Done { client, partition, key, input, began_at, told };
             self.simulation.history.push(done);
         }
-        history::check(&self.simulation.history, self.simulation.plan.drift)?;
+        self.simulation.check_history()?;
         self.simulation.check_final()?;
         self.say("at rest");
         Ok(())

@@ -9,7 +9,7 @@ use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::PartitionId;
-use crate::engine::replica::{Config, Scope, Timing};
+use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::table::{Member, Members, Reign, Row};
 
 /// Clients from here on are a script's: A, B, and so on.
@@ -32,6 +32,8 @@ pub(super) fn plan(line: &str) -> Plan {
         let millis = Duration::from_millis(value);
         match name {
             "nodes" => plan.nodes = value as usize,
+            "zones" => plan.zones = value as usize,
+            "witness" => plan.witness = Some(value as usize),
             "voters" => (plan.voters, plan.voters_max) = (value as usize, value as usize),
             "replace" => plan.voter_replace_after = millis,
             "copies" => plan.copies = value as usize,
@@ -48,7 +50,13 @@ pub(super) fn plan(line: &str) -> Plan {
             "patience" => plan.replica.timing.join_patience = millis,
             "timeout" => plan.replica.timing.replica_timeout = millis,
             "kept" => plan.replica.kept_max = value as usize,
-            "through" => plan.writes_through = value == 1,
+            "through" => plan.durability.writes_through = value == 1,
+            // With too few copies.
+            "short" => {
+                use UnderReplicated::{Degrade, Refuse, WriteThrough};
+                let policies = [Degrade, WriteThrough, Refuse];
+                plan.durability.under_replicated = policies[value as usize];
+            }
             "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
@@ -61,6 +69,8 @@ fn calm() -> Plan {
     let millis = Duration::from_millis;
     Plan {
         nodes: 3,
+        zones: 1,
+        witness: None,
         spares: 0,
         replace_percent: 0,
         voters: 3,
@@ -92,7 +102,10 @@ fn calm() -> Plan {
             scope: Scope::Shared,
         },
         evict_every: None,
-        writes_through: false,
+        durability: Durability {
+            writes_through: false,
+            under_replicated: UnderReplicated::Degrade,
+        },
         may_lose: false,
         delays: Delays {
             readmit_after: millis(300),
