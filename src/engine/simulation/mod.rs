@@ -42,6 +42,7 @@ mod store;
 mod tests;
 mod voting;
 mod watch;
+mod zones;
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -9,10 +9,8 @@ use super::row::RowKey;
 use super::store::Store;
 use crate::engine::history::models::list;
 use crate::engine::id::PartitionId;
-use crate::engine::placement::check::judge;
-use crate::engine::placement::{Placement, Problem};
 use crate::engine::replica::Scope;
-use crate::engine::table::{Member, Members, Reign, Row};
+use crate::engine::table::{Member, Reign, Row};
 
 impl Simulation {
     /// What is not at rest yet, if anything.
@@ -26,24 +24,6 @@ impl Simulation {
             .find_map(of_row)
             .or_else(|| self.misplaced())
             .or_else(|| self.unrest_of_voters())
-    }
-
-    /// A copy that is where none is to be: on a witness, or two in a zone while there are others.
-    fn misplaced(&self) -> Option<String> {
-        let table = &self.consensus.table;
-        let problem = Problem::of(table, &|_| false);
-        let seat_of = |member: Member| problem.seats.iter().position(|seat| seat.member == member);
-        let holders = |row: &Row| row.holders().into_iter().flat_map(Members::iter).collect();
-        let mut placement = Placement { rows: Vec::new(), primaries: Vec::new() };
-        for (partition, row) in table.rows() {
-            let members: Vec<Member> = holders(row);
-            if let Some(member) = members.iter().find(|member| seat_of(**member).is_none()) {
-                return Some(format!("{partition} is on {member:?}, which is to hold nothing"));
-            }
-            placement.rows.push(members.into_iter().filter_map(seat_of).collect());
-            placement.primaries.push(row.primary().and_then(seat_of));
-        }
-        judge(&problem, &placement).faults.into_iter().next()
     }
 
     fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {
