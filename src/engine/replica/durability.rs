@@ -1,8 +1,9 @@
 //! How safe a change must be before its ask is answered: what a type asks for, and what holds while
 //! a partition has fewer copies in sync than are wanted.
 //!
-//! The first time that a primary sees too few of them in the row, the next failure may take the last
-//! one. From then on what a type has chosen decides; what was answered before is as safe as it was.
+//! The first time that a primary sees too few of them in the row, the next failure may take the
+//! last one. From then on what a type has chosen decides; what was answered before is as safe as it
+//! was.
 
 use crate::engine::breakage::{Breakage, is_broken};
 

@@ -200,7 +200,8 @@ impl Recovery {
 }
 
 /// Each has everything up to somewhere. A memory that was put together itself, in an epoch that has
-/// recorded nothing, says nothing of what that lacked: it never served, and its report counts no more.
+/// recorded nothing, says nothing of what that lacked: it never served, and its report counts no
+/// more.
 fn gap(extents: impl Iterator<Item = Extent> + Clone) -> Gap {
     let newest = extents.clone().map(|extent| extent.newest).max().unwrap_or_default();
     let served = extents.map(|extent| extent.upto).filter(|upto| upto.seq > Seq(0));

@@ -94,8 +94,8 @@ impl Simulation {
         }
     }
 
-    /// Whether a copy lacks what was found when all memory of the partition had been lost: positions
-    /// of later epochs say nothing of that.
+    /// Whether a copy lacks what was found when all memory of the partition had been lost:
+    /// positions of later epochs say nothing of that.
     fn lacks_found(&self, member: &Member, partition: PartitionId, epoch: Epoch) -> bool {
         let Some(found) = self.lines.found(partition, epoch) else { return false };
         let state = self.nodes[member.directory.0 as usize].part(partition).remembered();
