@@ -2,7 +2,6 @@
 //! ever put there.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use super::history::{Done, Told, at_least};
 use super::object::{Input, Key, Output, lasts_for};
@@ -60,8 +59,8 @@ fn gone_early(visits: &[Visit], visit: &Visit, drift: u64) -> Option<String> {
     let unknown = visits.iter().filter(|other| other.heard.is_none());
     let may_be_over = |put: &Visit| match put.asked {
         Asked::Put(value) => {
-            let lasts = lasts_for(value).unwrap_or(Duration::MAX);
-            at >= put.began_at + at_least(lasts, drift)
+            let is_over = |lasts| at >= put.began_at + at_least(lasts, drift);
+            lasts_for(value).is_some_and(is_over)
         }
         _ => false,
     };
