@@ -6,20 +6,21 @@
 //! that may have what was before it, and no store but theirs is asked if the partition is lost.
 //!
 //! The partition's time is that of its last record, and what has gone by since on the clock of the
-//! primary: it stands still between two reigns, and never goes back.
+//! primary. It stands still between two reigns. When all memory is lost, it goes on from the newest
+//! entity that was found: so it may go back, and what is due comes late, never early.
 
 use std::time::Duration;
 
 use super::object::{Entity, Input, Key, Object, State, lasts_for, rings_after};
 use super::part::Part;
 use super::record::Record;
+use super::serve::Live;
 use crate::engine::alarms::{Alarms, Config};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::history::models::{list, slot};
-use crate::engine::id::{PartitionId, Position};
+use crate::engine::id::PartitionId;
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::outbox::Number;
-use crate::engine::replica::Scope;
 
 /// How often it is looked for tombstones that nobody needs.
 const LOOK_EVERY: Duration = Duration::from_millis(40);
@@ -49,11 +50,10 @@ impl Life {
             true => Timestamp::from_micros(now.as_nanos() / 1000),
             false => state.time,
         };
-        let mut alarms = Alarms::new(ALARMS);
-        for (key, entity) in &state.entities {
-            alarms.set(key, entity.reminders.values().min().copied());
-        }
-        Life { base: (time, now), now, alarms, look_at: now, evict_at: now, turn: 0 }
+        let (base, alarms) = ((time, now), Alarms::new(ALARMS));
+        let mut life = Life { base, now, alarms, look_at: now, evict_at: now, turn: 0 };
+        state.entities.iter().for_each(|(key, entity)| life.watch(*key, entity));
+        life
     }
 
     /// It is this moment now.
@@ -69,16 +69,6 @@ impl Life {
     /// An entity is this now.
     pub(super) fn watch(&mut self, key: Key, entity: &Entity) {
         self.alarms.set(&key, entity.reminders.values().min().copied());
-    }
-}
-
-impl Entity {
-    /// Whether nothing but its state is of use to anybody.
-    fn is_idle(&self) -> bool {
-        self.answers.is_empty()
-            && self.sent.is_empty()
-            && self.applied.is_empty()
-            && self.reminders.is_empty()
     }
 }
 
@@ -195,21 +185,16 @@ impl Part {
     }
 }
 
-impl super::serve::Live {
-    /// Whether nothing holds an entity in memory but what it is.
+impl Live {
+    /// Whether nothing of an entity but its state is of use to anybody.
     fn is_idle(&self, entity: &Entity) -> bool {
-        let mut entity = entity.clone();
-        entity.answers.prune(&self.sessions);
-        let is_applied = |from: &PartitionId, number: &Number| {
+        let keeps_answers = entity.answers.clone().prune(&self.sessions);
+        let is_stored = |from: &PartitionId, number: &Number| {
             self.stored_numbers.get(from).is_some_and(|stored| stored >= number)
         };
-        entity.applied.retain(|from, number| !is_applied(from, number));
-        entity.is_idle()
+        !keeps_answers
+            && entity.sent.is_empty()
+            && entity.applied.iter().all(|(from, number)| is_stored(from, number))
+            && entity.reminders.is_empty()
     }
-}
-
-/// Whether a copy may let go of an entity that its primary has evicted: not before its own store
-/// has it.
-pub(super) fn may_evict(scope: Scope, stored: Position, version: Position) -> bool {
-    scope == Scope::Shared || version <= stored
 }

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use super::backlog::Backlog;
-use super::life::may_evict;
 use super::object::{Key, State};
 use super::parcel::Reply;
 use super::plan::Plan;
@@ -93,8 +92,9 @@ impl Part {
         for Entry { position, mut record } in entries {
             let stored = self.copy.stored();
             let may_leave = |(key, version): &(Key, Position)| {
-                let is_stored = may_evict(self.scope, stored, *version) && !self.is_pending(*key);
-                is_stored || is_broken(Breakage::DirtyEvicted)
+                // The shared store has it, or its primary would not have evicted it.
+                let is_stored = self.scope == Scope::Shared || *version <= stored;
+                (is_stored && !self.is_pending(*key)) || is_broken(Breakage::DirtyEvicted)
             };
             record.evicted = record.evicted.filter(may_leave);
             if let Some(backlog) = &mut self.backlog

@@ -113,20 +113,20 @@ impl Plan {
         ]);
         let durability = Durability { writes_through, under_replicated };
         // Apart from all that is drawn besides.
-        let mut voting = Random::new(random.clone().next() ^ 0x706c_616e);
+        let mut apart = Random::new(random.clone().next() ^ 0x706c_616e);
         let mut plan = Plan {
             nodes,
             zones: losing.pick(&[1, 1, 2, 3]) as usize,
             witness: None,
             voters: 3,
-            voters_max: voting.pick(&[3, 5]) as usize,
-            voter_replace_after: voting.millis(300, 2500),
-            log_loss_percent: percent(&mut voting, 60),
-            lag_percent: percent(&mut voting, 90),
-            voters_percent: percent(&mut voting, 60),
-            replace_percent: percent(&mut voting, 80),
-            spares: match voting.percent(40) {
-                true => voting.between(0, (nodes as u64 - 3).min(2)) as usize,
+            voters_max: apart.pick(&[3, 5]) as usize,
+            voter_replace_after: apart.millis(300, 2500),
+            log_loss_percent: percent(&mut apart, 60),
+            lag_percent: percent(&mut apart, 90),
+            voters_percent: percent(&mut apart, 60),
+            replace_percent: percent(&mut apart, 80),
+            spares: match apart.percent(40) {
+                true => apart.between(0, (nodes as u64 - 3).min(2)) as usize,
                 false => 0,
             },
             partitions: random.between(1, 3) as u16,
@@ -137,7 +137,7 @@ impl Plan {
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
-            evict_every: voting.percent(60).then(|| voting.millis(20, 400)),
+            evict_every: apart.percent(60).then(|| apart.millis(20, 400)),
             durability,
             may_lose,
             delays,

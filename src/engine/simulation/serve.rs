@@ -118,7 +118,7 @@ impl Part {
         self.live = Some(Live {
             epoch,
             life: Life::new(&state, now),
-            loads: Loads::default(),
+            loads: Loads::new(&state),
             state,
             sessions,
             post: None,

@@ -278,3 +278,52 @@ fn a_removed_copy_whose_store_may_be_asked_does_not_know_of_a_removal() {
     ";
     check(script, shown, &[(Breakage::TombstonesDroppedForAll, "B#1 found 3")]);
 }
+
+#[test]
+fn a_tombstone_was_dropped_and_the_store_has_it_still() {
+    let script = "
+        grid nodes=4 copies=2 evict=50
+        until served
+        until 2 copies
+        let old primary
+        let new backup
+        let x other
+        let y other
+        lead x
+        run 700ms
+        open A
+        write 5 3 as A#1
+        until answer A#1
+        hold joined from y
+        propose catch-up y
+        take 5 as A#2
+        until answer A#2
+        write 1 5 as A#3
+        until answer A#3
+        run 500ms
+        hold write
+        release joined
+        until not catching y
+        run 500ms
+        read 5 as B#1
+        until answer B#1
+        store down
+        crash old
+        until served
+        pass write
+        store up
+        read 5 as B#2
+        until answer B#2
+        restart old
+        rest
+    ";
+    let shown = "
+        A#1 put
+        A#2 found 3
+        A#3 counted 5
+        B#1 found nothing
+        B#2 found nothing
+        at rest
+    ";
+    check(script, shown, &[(Breakage::DroppedLoaded, "versions order")]);
+}
