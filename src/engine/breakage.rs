@@ -119,8 +119,8 @@ pub(crate) enum Breakage {
     DirtyEvicted,
     /// What was read from the store for an earlier question counts for this one.
     LateLoadInstalled,
-    /// A new primary reads tombstones from the store that were dropped, and are still there.
-    DroppedLoaded,
+    /// That nothing is there is said to be so since what is known of it.
+    AbsenceDated,
     /// A store takes a batch that comes after a later one.
     LateBatchWritten,
     /// What is left of removed entities is dropped before all stores know that they are removed.

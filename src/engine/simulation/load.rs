@@ -7,7 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
-use super::object::{Key, State};
+use super::object::Key;
 use super::parcel::{Ask, Reply};
 use super::part::Part;
 use super::row::{Content, Row, RowKey};
@@ -53,20 +53,11 @@ pub(super) struct Loads {
     /// With the number of the question, when it was last asked.
     under_way: BTreeMap<Key, (u64, Option<Instant>)>,
     waiting: BTreeMap<Key, VecDeque<Waiting>>,
-    /// The store has none of these, or only what is to go.
+    /// The store has none of these.
     pub(super) missing: BTreeSet<Key>,
 }
 
 impl Loads {
-    /// What was dropped may still be in the store as a tombstone: that is older than its absence.
-    pub(super) fn new(state: &State) -> Loads {
-        let missing = match is_broken(Breakage::DroppedLoaded) {
-            true => BTreeSet::new(),
-            false => state.dropped.keys().copied().collect(),
-        };
-        Loads { missing, ..Loads::default() }
-    }
-
     /// Has an entity read.
     pub(super) fn begin(&mut self, key: Key) {
         if !self.under_way.contains_key(&key) {

@@ -118,7 +118,7 @@ impl Part {
         self.live = Some(Live {
             epoch,
             life: Life::new(&state, now),
-            loads: Loads::new(&state),
+            loads: Loads::default(),
             state,
             sessions,
             post: None,
@@ -313,12 +313,14 @@ impl Part {
     pub(super) fn entity(&mut self, key: Key) -> Entity {
         self.expire(key);
         let last = self.copy.last();
-        self.live().state.entities.get(&key).cloned().unwrap_or_else(|| {
-            let new = Entity::new(key);
-            // When it was removed nobody knows any more. That it is not there is so as of now.
-            let written_at = if new.object == Object::Gone { last } else { new.written_at };
-            Entity { written_at, ..new }
-        })
+        let known = self.live().state.entities.get(&key).cloned();
+        let mut entity = known.unwrap_or_else(|| Entity::new(key));
+        if entity.object == Object::Gone && !is_broken(Breakage::AbsenceDated) {
+            // That it is not there is so as of now. Since when, the next to be asked may not know:
+            // tombstones go, and some store may have one still.
+            entity.written_at = last;
+        }
+        entity
     }
 
     pub(super) fn next(&mut self) -> Position {

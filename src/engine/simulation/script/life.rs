@@ -325,5 +325,5 @@ fn a_tombstone_was_dropped_and_the_store_has_it_still() {
         B#2 found nothing
         at rest
     ";
-    check(script, shown, &[(Breakage::DroppedLoaded, "versions order")]);
+    check(script, shown, &[(Breakage::AbsenceDated, "versions order")]);
 }
