@@ -110,7 +110,7 @@ impl Simulation {
         let input = self.draw_input(client, key);
         let partition =
             PartitionId(self.random.between(0, u64::from(self.plan.partitions) - 1) as u16);
-        let until = self.random.millis(200, 2500);
+        let until = self.random.millis(200, 1900 + self.plan.retry_max.as_millis() as u64);
         let (began_at, deadline) = (self.now, self.now + until);
         let asked = Asked { partition, key, input, began_at, deadline, again_at: self.now };
         self.clients[client].asked = Some(asked);
@@ -169,7 +169,7 @@ impl Simulation {
         };
         let parcel = Parcel::Ask { number, partition, ask };
         self.send(Endpoint::Client(client), Endpoint::Node(node), parcel);
-        let wait = self.random.millis(80, 600);
+        let wait = self.random.millis(80, self.plan.retry_max.as_millis() as u64);
         self.ask_again_after(client, wait);
     }
 

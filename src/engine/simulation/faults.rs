@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::node::Out;
 use super::parcel::{Endpoint, Parcel};
 use super::{Happening, Simulation};
-use crate::engine::id::PartitionId;
+use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::instant::Instant;
-use crate::engine::table::{Command, Member, Members, RowChange};
+use crate::engine::table::{At, Command, Member, Members, RowChange};
 
 /// The most that a write into a node's own store takes, while that is well.
 pub(super) const DISK_TAKES: Duration = Duration::from_millis(10);
@@ -264,13 +264,43 @@ impl Simulation {
             return false;
         }
         let next = self.random.pick(&others);
-        self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
+        self.arm(at, next);
         // Now and then it is cut off as soon as it serves.
         if self.random.percent(self.plan.isolate_percent) {
             let wait = self.random.millis(5, 200);
             self.after(wait, Happening::Isolate(next.directory.0 as usize));
         }
         true
+    }
+
+    fn arm(&mut self, at: At, next: Member) {
+        self.proposed_by_operator(Command::Row { at, change: RowChange::Arm { next } });
+    }
+
+    /// Another primary reigns in place of one that lives. Now and then that one is to reign again,
+    /// as soon as it is in sync: with all that it may have kept of its time.
+    pub(super) fn move_back_sometimes(&mut self, partition: PartitionId, epoch: Epoch) {
+        let mut reigns = self.primaries.range((partition, Epoch(0))..=(partition, epoch)).rev();
+        let (Some((_, now)), Some((_, before))) = (reigns.next(), reigns.next()) else { return };
+        if now != before && self.losses.random.percent(self.plan.move_back_percent) {
+            let (to, wait) = (*before, self.losses.random.millis(20, 400));
+            self.after(wait, Happening::MoveBack { partition, to, tries: 10 });
+        }
+    }
+
+    pub(super) fn move_back(&mut self, partition: PartitionId, to: Member, tries: u32) {
+        let table = &self.consensus.table;
+        let (Some(at), Some(row)) = (table.at(partition), table.row(partition)) else { return };
+        if self.has_healed || tries == 0 || row.primary() == Some(to) {
+            return;
+        }
+        if row.holders().is_some_and(|holders| holders.contains(to)) {
+            self.arm(at, to);
+            *self.summary.faults.entry("move back").or_default() += 1;
+        } else {
+            let wait = self.losses.random.millis(50, 600);
+            self.after(wait, Happening::MoveBack { partition, to, tries: tries - 1 });
+        }
     }
 
     pub(super) fn isolate(&mut self, node: usize) {

@@ -15,7 +15,7 @@ pub(super) struct Losses {
     /// Up to where everything was stored.
     persisted: BTreeMap<PartitionId, Position>,
     /// Of its own: what else a seed draws does not depend on it.
-    random: Random,
+    pub(super) random: Random,
 }
 
 impl Losses {

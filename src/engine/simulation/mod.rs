@@ -98,6 +98,12 @@ enum Happening {
     Fault,
     Isolate(usize),
     Move(PartitionId),
+    /// An operator wants a primary back that was replaced.
+    MoveBack {
+        partition: PartitionId,
+        to: Member,
+        tries: u32,
+    },
     /// The store is there again.
     StoreUp,
     /// A node's own store is well again.
@@ -332,6 +338,7 @@ impl Simulation {
             Happening::Move(partition) => {
                 self.move_primary(partition);
             }
+            Happening::MoveBack { partition, to, tries } => self.move_back(partition, to, tries),
             Happening::Crash(node) => {
                 self.crash_for_a_while(node, false);
             }

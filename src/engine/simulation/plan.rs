@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub partitions: u16,
     pub copies: usize,
     pub clients: usize,
+    /// How long the most patient of their asks waits at a node before it tries again.
+    pub retry_max: Duration,
     pub keys: u8,
     pub terms: Terms,
     pub patience: Patience,
@@ -57,6 +59,8 @@ pub(crate) struct Plan {
     pub crash_percent: u64,
     /// Of primaries that have just removed a copy.
     pub crash_at_shrink_percent: u64,
+    /// Of primaries that are replaced and live, how many are to reign again soon.
+    pub move_back_percent: u64,
     pub pause_percent: u64,
     pub operator_percent: u64,
     /// Of what goes wrong with stores.
@@ -132,6 +136,7 @@ impl Plan {
             partitions: random.between(1, 3) as u16,
             copies: random.between(2, 3) as usize,
             clients: random.between(2, 8) as usize,
+            retry_max: apart.pick(&[600, 600, 3000]).into_millis(),
             keys: random.between(1, 14) as u8,
             terms: terms(random.millis(300, 2500)),
             patience: patience(random.millis(300, 900)),
@@ -151,6 +156,7 @@ impl Plan {
             rest_within: Duration::from_secs(30),
             crash_percent: percent(random, 60),
             crash_at_shrink_percent: percent(random, 60),
+            move_back_percent: percent(&mut apart, 90),
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),

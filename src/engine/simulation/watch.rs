@@ -62,10 +62,12 @@ impl Simulation {
             if acknowledged_by.get(&partition).is_none_or(|(last, _)| *last <= epoch) {
                 acknowledged_by.insert(partition, (epoch, in_sync));
             }
-            let first = *self.primaries.entry((partition, epoch)).or_insert_with(|| {
+            let is_new = !self.primaries.contains_key(&(partition, epoch));
+            let first = *self.primaries.entry((partition, epoch)).or_insert(member);
+            if is_new {
                 self.lines.serves(partition, epoch, self.now, watermark);
-                member
-            });
+                self.move_back_sometimes(partition, epoch);
+            }
             if first != member {
                 let what = format!("{first:?} and {member:?} reign in {epoch} of {partition}");
                 self.is_broken(Invariant::OnePrimaryPerEpoch, &what);
