@@ -121,6 +121,11 @@ pub(crate) enum Breakage {
     LateLoadInstalled,
     /// That nothing is there is said to be so since what is known of it.
     AbsenceDated,
+    /// What is still to be removed from a store is read there.
+    ForgottenLoaded,
+    /// Of its memory a copy says only what is in it at the moment, and not what has left it for its
+    /// own store.
+    EvictedNotRecalled,
     /// A store takes a batch that comes after a later one.
     LateBatchWritten,
     /// What is left of removed entities is dropped before all stores know that they are removed.

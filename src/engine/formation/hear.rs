@@ -15,7 +15,7 @@ impl Formation {
                 }
             }
             Message::Accepted(grid) => {
-                if self.undecided().is_some_and(|own| own.grid == grid) {
+                if self.is_asked(from, grid) {
                     self.accepted.insert(from);
                 }
             }
@@ -47,7 +47,10 @@ impl Formation {
             }
             Message::Welcome(grid) => {
                 let is_free = self.kept.bound.is_none() && self.kept.grid.is_none();
-                if is_free && self.terms.bootstrap != Bootstrap::Single {
+                // It asks only while it sees one grid, and no other.
+                let mut seen = self.visible.values().filter_map(|peer| peer.grid);
+                let is_seen = seen.clone().next().is_some() && seen.all(|seen| seen == grid);
+                if is_free && is_seen && self.terms.bootstrap != Bootstrap::Single {
                     self.write(|kept| kept.grid = Some(grid), effects);
                 }
             }
@@ -105,10 +108,10 @@ impl Formation {
         why: Refusal,
         effects: &mut Vec<Effect>,
     ) {
-        let own = self.undecided().is_some_and(|own| own.grid == grid);
+        let own = self.is_asked(from, grid);
         let this = self.terms.directory;
         match why {
-            Refusal::Bound { by, grid } if by == this => self.recall(grid, effects),
+            Refusal::Bound { by, grid } if by == this => self.recall(from, grid, effects),
             // It gives way; or waits for the other to.
             Refusal::Bound { by, .. } if own && by < this => self.withdraw(effects),
             Refusal::Bound { .. } => (),
@@ -132,18 +135,29 @@ impl Formation {
         let message = match () {
             () if self.kept.grid == Some(grid) => Message::Formed(grid),
             () if self.kept.withdrawn.contains(&grid) => Message::Withdrawn(grid),
-            () if by == self.terms.directory => return self.recall(grid, effects),
+            () if by == self.terms.directory => return self.recall(from, grid, effects),
             () => return, // it does not know either
         };
         effects.push(Effect::Send { to: from, message });
     }
 
-    /// Others know of a proposal of its own. If itself does not, it is not what it was.
-    fn recall(&mut self, grid: GridId, effects: &mut Vec<Effect>) {
+    /// Whether this is one of those whom it asks to be members of its grid.
+    fn is_asked(&self, from: DirectoryId, grid: GridId) -> bool {
+        let own = self.undecided().filter(|own| own.grid == grid);
+        own.is_some_and(|own| own.members.contains_key(&from))
+    }
+
+    /// Others know of a proposal of its own. If itself does not, it is not what it was; or, where
+    /// it is part of a grid, somebody else has had a copy of its directory.
+    fn recall(&mut self, from: DirectoryId, grid: GridId, effects: &mut Vec<Effect>) {
         let Kept { bound, grid: own, withdrawn } = &self.kept;
         let is_bound = bound.as_ref().is_some_and(|bound| bound.grid == grid);
-        if !is_bound && *own != Some(grid) && !withdrawn.contains(&grid) {
-            self.stop(Refusal::Restored(grid), effects);
+        if is_bound || *own == Some(grid) || withdrawn.contains(&grid) {
+            return;
+        }
+        match own {
+            None => self.stop(Refusal::Restored(grid), effects),
+            Some(_) => self.report(from, Refusal::Restored(grid), effects),
         }
     }
 }

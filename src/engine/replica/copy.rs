@@ -1,7 +1,7 @@
 //! One node's copy of a partition: a backup that follows, or a primary in its reign.
 
 use super::config::{Config, Scope, Stored};
-use super::log::{Entry, Log, Parted};
+use super::log::{self, Entry, Log, Parted};
 use super::message::{Found, Message, Round};
 use super::recovery::{Extent, Recovered};
 use super::reign::Reign;
@@ -411,6 +411,9 @@ impl<R: Clone> Copy<R> {
             return;
         }
         match message {
+            // No copy says that. It is not heeded: one cannot tell what it has in common with this.
+            Message::Join { starts, .. } | Message::Snapshot { starts, .. }
+                if !log::are_sound(&starts) => {}
             Message::Join { starts, .. } => {
                 if epoch > self.joined {
                     self.end_reign(effects);

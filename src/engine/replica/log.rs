@@ -43,6 +43,18 @@ pub(crate) struct Parted;
 /// Epochs whose starts are kept. A copy that parted before these needs a snapshot.
 const STARTS_MAX: usize = 64;
 
+/// Whether another copy's starts can be: ascending, and each of an epoch after that of the record
+/// that it comes after; or at the beginning of its own, in a log that was put together then.
+pub(super) fn are_sound(starts: &[Start]) -> bool {
+    let is_sound = |start: &Start| match start.after.epoch.cmp(&start.epoch) {
+        Ordering::Less => true,
+        Ordering::Equal => start.after.seq == Seq(0),
+        Ordering::Greater => false,
+    };
+    let ascends = |two: &[Start]| two[0].epoch < two[1].epoch && two[0].after < two[1].after;
+    starts.iter().all(is_sound) && starts.windows(2).all(ascends)
+}
+
 impl<R: Clone> Log<R> {
     /// The log of a copy that holds everything up to `base`.
     pub(crate) fn after(base: Position) -> Log<R> {
@@ -270,6 +282,17 @@ mod tests {
         let mut empty = log(&[]);
         empty.join(anew.starts()).unwrap();
         assert_eq!((empty.last(), anew.tail(empty.last(), 9)), (Position::default(), None));
+    }
+
+    #[test]
+    fn starts_that_cannot_be_are_told_from_those_that_can() {
+        let start = |epoch, after| Start { epoch: Epoch(epoch), after };
+        assert!(are_sound(log(&[(1, 3), (2, 4), (5, 1)]).starts()));
+        assert!(are_sound(Log::<()>::anew(Epoch(4)).starts()));
+        assert!(!are_sound(&[start(2, at(2, 1))]), "after a record of its own");
+        assert!(!are_sound(&[start(2, at(3, 1))]), "after a later one");
+        assert!(!are_sound(&[start(2, at(1, 1)), start(3, at(1, 1))]), "two at one place");
+        assert!(!are_sound(&[start(3, at(1, 1)), start(2, at(1, 2))]), "descending");
     }
 
     #[test]

@@ -258,11 +258,13 @@ impl Reign {
         in_sync.iter().chain(awaited).map(stored).min().unwrap_or(own).min(own)
     }
 
-    /// Whether those whom it has removed need not be asked any more if it dies. If it has put the
-    /// partition together, what they have stored is needed until that is stored here.
+    /// Whether those whom it has removed need not be asked any more if it dies. Where each has a
+    /// store of its own, what they have stored is needed until all that this reign was left is in
+    /// the stores of all that count: it may have been put together from those, by an earlier reign.
     fn may_settle(&self, stored: Stored) -> bool {
-        let is_copied = self.recovery.is_some() && self.scope == Scope::Replica;
-        !is_copied || stored.by_all > self.inherited || is_broken(Breakage::SettledUnstored)
+        self.scope == Scope::Shared
+            || stored.by_all > self.inherited
+            || is_broken(Breakage::SettledUnstored)
     }
 
     /// Whether all who may ever be asked what they have of the partition are those whose acks a

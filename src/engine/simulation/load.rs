@@ -93,11 +93,16 @@ impl Loads {
 }
 
 impl Part {
-    /// Whether all that is known of an entity is in memory.
+    /// Whether all that is known of an entity is in memory. What is there of one that is still to
+    /// be removed from the store counts no more.
     pub(super) fn is_at_hand(&mut self, key: Key) -> bool {
+        let is_going = self.is_pending(key) && !is_broken(Breakage::ForgottenLoaded);
         let evicts = self.evict_every.is_some();
         let live = self.live();
-        !evicts || live.state.entities.contains_key(&key) || live.loads.missing.contains(&key)
+        !evicts
+            || live.state.entities.contains_key(&key)
+            || live.loads.missing.contains(&key)
+            || is_going
     }
 
     /// What is to be read now, in the epoch of this copy's reign.

@@ -108,23 +108,36 @@ impl Part {
 
     /// Whether the store that this copy drains into does not have an entity as it is here.
     pub(super) fn is_pending(&self, key: Key) -> bool {
-        self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending(RowKey::Entity(key)))
+        self.is_row_pending(RowKey::Entity(key))
+    }
+
+    fn is_row_pending(&self, key: RowKey) -> bool {
+        self.backlog.as_ref().is_some_and(|backlog| backlog.is_pending(key))
     }
 
     /// Everything of the partition that is here: of what is in memory, that; of the rest, what is
     /// in the store that is drained into.
     pub(super) fn whole(&self, store: &Store) -> State {
-        let mut whole = self.folded.clone();
+        self.with_evicted(self.folded.clone(), store)
+    }
+
+    /// With what is in the store only, as it has left memory. What is there of a row that is still
+    /// to be removed counts no more.
+    fn with_evicted(&self, mut memory: State, store: &Store) -> State {
         let is_here = |key: &RowKey| match key {
-            RowKey::Entity(key) if self.folded.dropped.contains_key(key) => true,
-            key => self.folded.version(*key).is_some(),
+            RowKey::Entity(key) if memory.dropped.contains_key(key) => true,
+            key => memory.version(*key).is_some(),
         };
-        for key in store.keys(self.id).into_iter().filter(|key| !is_here(key)) {
+        let is_going =
+            |key: &RowKey| self.is_row_pending(*key) && !is_broken(Breakage::ForgottenLoaded);
+        let keys = store.keys(self.id).into_iter();
+        let away: Vec<RowKey> = keys.filter(|key| !is_here(key) && !is_going(key)).collect();
+        for key in away {
             // A tombstone that is only there is one that was dropped.
             let row = store.row(self.id, key).filter(|row| !row.is_tombstone());
-            row.cloned().into_iter().for_each(|row| whole.read(key, row));
+            row.cloned().into_iter().for_each(|row| memory.read(key, row));
         }
-        whole
+        memory
     }
 
     /// All of it, as a message, while it is a primary's.
@@ -230,20 +243,28 @@ impl Part {
         batch
     }
 
-    /// The copy with all records.
+    /// The copy with all records. What they evict stays: only when they are folded it is known
+    /// that the store of its own has that.
     pub(super) fn remembered(&self) -> State {
         let mut memory = self.folded.clone();
         for Entry { position, record } in self.copy.unfolded() {
-            memory.write(position, &record);
+            memory.write(position, &Record { evicted: None, ..record });
         }
         memory
     }
 
-    /// What is left of the partition here.
+    /// What is left of the partition here. What has left memory for a store of its own belongs to
+    /// the memory.
     pub(super) fn recalled(&self, epoch: Epoch, store: &Store) -> Message<Record, State> {
         let memory = self.remembered();
-        let has_own = self.scope == Scope::Replica;
-        self.copy.recalled(epoch, memory, has_own.then(|| store.read(self.id)))
+        match self.scope {
+            Scope::Shared => self.copy.recalled(epoch, memory, None),
+            Scope::Replica => {
+                let is_forgotten = is_broken(Breakage::EvictedNotRecalled);
+                let memory = if is_forgotten { memory } else { self.with_evicted(memory, store) };
+                self.copy.recalled(epoch, memory, Some(store.read(self.id)))
+            }
+        }
     }
 
     /// Somebody has this of it.

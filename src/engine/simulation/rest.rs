@@ -51,8 +51,13 @@ impl Simulation {
             Scope::Replica => in_sync.iter().map(|member| &node(member).disk).collect(),
         };
         let state = node(*primary).folded(partition);
-        if let Some(what) = stores.iter().find_map(|store| unstored(partition, state, store)) {
+        let evicts = self.plan.evict_every.is_some();
+        let unstored = |store: &&Store| unstored(partition, state, store, evicts);
+        if let Some(what) = stores.iter().find_map(unstored) {
             return Some(what);
+        }
+        if row.leaving().is_some_and(|leaving| leaving.len() > 0) {
+            return Some("has not settled".to_owned());
         }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
@@ -133,11 +138,11 @@ impl Simulation {
 }
 
 /// In what a store differs from a partition, if in anything.
-fn unstored(partition: PartitionId, state: &State, store: &Store) -> Option<String> {
+fn unstored(partition: PartitionId, state: &State, store: &Store, evicts: bool) -> Option<String> {
     let keys: Vec<RowKey> = state.keys().chain(store.keys(partition)).collect();
     // What is only there was evicted.
     let differs = |key: &&RowKey| match (state.row(**key), store.row(partition, **key)) {
-        (None, Some(row)) => row.is_tombstone(),
+        (None, Some(row)) => row.is_tombstone() || !evicts || !matches!(key, RowKey::Entity(_)),
         (here, there) => here.as_ref() != there,
     };
     let key = keys.iter().find(differs)?;

@@ -17,7 +17,7 @@ use crate::engine::execution::{
 use crate::engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::outbox::Number;
-use crate::engine::replica::{Entry, Scope};
+use crate::engine::replica::Scope;
 
 const LIMITS: SessionLimits = SessionLimits {
     idle_after: Duration::from_secs(3600),
@@ -101,12 +101,10 @@ impl Part {
             live.life.pass(now);
             return;
         }
-        let mut state = self.folded.clone();
-        if !is_broken(Breakage::UnfoldedIgnored) {
-            for Entry { position, record } in self.copy.unfolded() {
-                state.write(position, &record);
-            }
-        }
+        let state = match is_broken(Breakage::UnfoldedIgnored) {
+            true => self.folded.clone(),
+            false => self.remembered(),
+        };
         let mut sessions = Sessions::new(LIMITS);
         let persisted = self.copy.persisted();
         for (id, (at, session)) in &state.sessions {

@@ -116,6 +116,15 @@ impl Members {
         place.is_err()
     }
 
+    /// In place of any earlier life of the same directory.
+    pub(crate) fn replace(&mut self, member: Member) {
+        let is_earlier = |other: &Member| other.directory == member.directory && *other < member;
+        self.0.retain(|other| !is_earlier(other));
+        if self.of(member.directory).is_none() {
+            self.insert(member);
+        }
+    }
+
     /// Returns whether it was there.
     pub(crate) fn remove(&mut self, member: Member) -> bool {
         let place = self.0.binary_search(&member);

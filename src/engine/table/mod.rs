@@ -348,7 +348,10 @@ impl PartitionTable {
         }
         let dropped = candidates.iter().filter(|candidate| !joined.contains(*candidate));
         let left = leaving.iter().chain(dropped).filter(|member| !joined.contains(*member));
-        let (in_sync, leaving) = (joined.clone(), left.collect());
+        let in_sync = joined.clone();
+        // Of a directory the last life is enough: the memory of earlier ones is gone.
+        let mut leaving = Members::default();
+        left.for_each(|member| leaving.replace(member));
         let leaving = if is_broken(Breakage::RemovedAtOnce) { Members::default() } else { leaving };
         row.reign = Reign::Active { primary: by, in_sync, leaving, next: None };
         Ok(())
@@ -380,7 +383,7 @@ impl PartitionTable {
                     return Err(Refusal::LastCopy);
                 }
                 if !is_broken(Breakage::RemovedAtOnce) {
-                    leaving.insert(*remove);
+                    leaving.replace(*remove);
                 }
             }
             RowChange::Grow { by, add } => {

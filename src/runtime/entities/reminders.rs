@@ -46,22 +46,40 @@ impl<E: Entity> Entities<E> {
             let is_away = !self.residency.is_complete() && !is_loaded;
             return if is_away { Fired::Away } else { Fired::Passed { missed: 0 } };
         };
-        let reminders = &self.slots[slot].mail().reminders;
-        let due = reminders.iter().filter(|reminder| reminder.due_at <= execution.time);
-        let Some(reminder) = due.min_by_key(|reminder| reminder.due_at).cloned() else {
-            return Fired::Passed { missed: 0 };
-        };
+        let reminders = self.slots[slot].mail().reminders.iter();
+        let due = reminders.filter(|reminder| reminder.due_at <= execution.time);
+        let mut due: Vec<Reminder> = due.cloned().collect();
+        due.sort_by_key(|reminder| reminder.due_at);
+        let mut fired = Fired::Passed { missed: 0 };
+        for reminder in due {
+            fired = self.fire_one(slot, &key, &reminder, gives_up, execution);
+            // One that this build cannot read holds up no other.
+            if !matches!(fired, Fired::Unreadable(_)) {
+                break;
+            }
+        }
+        fired
+    }
+
+    fn fire_one(
+        &mut self,
+        slot: u32,
+        key: &E::Key,
+        reminder: &Reminder,
+        gives_up: bool,
+        execution: &mut Execution,
+    ) -> Fired {
         let turn = reminder.rhythm().turn(execution.time);
         if !turn.fires || gives_up {
             self.turn(slot, &reminder.name, turn.next, execution);
             self.stamp(slot, self.delay, false, execution);
             return Fired::Passed { missed: turn.missed };
         }
-        let Reminder { name, message, body, .. } = &reminder;
+        let Reminder { name, message, body, .. } = reminder;
         let Some(accepted) = E::accepted().iter().find(|it| *it.name == **message) else {
             return Fired::Unreadable(format!("`{}` takes no message `{message}`", E::NAME));
         };
-        let at = At { key: &key, slot: Some(slot), request: None };
+        let at = At { key, slot: Some(slot), request: None };
         let source = Source::Reminder { name, next: turn.next };
         match handling::run_encoded(at, accepted, body, &source, self, execution) {
             Ok(failed) => Fired::Done { failed, missed: turn.missed },
@@ -101,6 +119,7 @@ impl<E: Entity> Entities<E> {
         if wishes.is_empty() || self.slots[slot].is_absent() {
             return; // it was removed, and its reminders with it
         }
+        let before = self.next_reminder(slot);
         self.with_mail(slot, |mail| {
             for (name, wish) in wishes {
                 let at = mail.reminders.binary_search_by(|it| it.name.cmp(&name));
@@ -112,7 +131,10 @@ impl<E: Entity> Entities<E> {
                 }
             }
         });
-        self.set_alarm(slot, execution);
+        // The first of them may have failed, and wait for being tried again.
+        if self.next_reminder(slot) != before {
+            self.set_alarm(slot, execution);
+        }
     }
 
     /// The reminders of the entity's row, which takes the place of what is in memory. Those whose

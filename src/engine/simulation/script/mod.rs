@@ -15,6 +15,7 @@ mod life;
 mod membership;
 mod network;
 mod promotion;
+mod recovery;
 mod replication;
 mod retries;
 mod show;
