@@ -209,6 +209,22 @@ fn a_refused_firing_is_consumed_and_one_that_panics_is_given_up_at_last() {
 }
 
 #[test]
+fn one_that_panics_is_given_up_though_others_are_set_again_and_again() {
+    sleepers().run(async |grid| {
+        let one = grid.entity::<Sleeper>(1);
+        one.shatter().await.unwrap();
+        // Each ask puts off a reminder of its own, and must put no new life into the one that
+        // panics.
+        for _ in 0..600 {
+            grid.advance(SECOND / 2).await;
+            one.sleep("put off".to_owned(), 3600).await.unwrap();
+        }
+        assert_eq!(["undone", "given_up"].map(|outcome| firings(grid, outcome)), [5, 1]);
+        assert_eq!(one.rung().await.unwrap().len(), 1, "the other one's turn has come");
+    });
+}
+
+#[test]
 fn an_entity_that_has_left_memory_comes_back_for_its_reminder() {
     sleepers().run(async |grid| {
         let one = grid.entity::<Sleeper>(1);
