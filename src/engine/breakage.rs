@@ -113,6 +113,8 @@ pub(crate) enum Breakage {
     DeadStoreKept,
     /// What was read from a store for an earlier reign counts in this one.
     OldLoadInstalled,
+    /// A primary whose own store takes nothing any more goes on.
+    OwnStoreTrusted,
     /// A node that is the primary, and no holder yet, is brought up to date besides.
     TwoCopiesOnOneNode,
     /// An entity leaves memory though the store does not have it as it is.

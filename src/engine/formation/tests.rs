@@ -467,3 +467,18 @@ fn two_grids_are_not_chosen_from() {
     let again_at = case.now + Duration::from_secs(1);
     assert_eq!(case.nodes[0].next_deadline(), Some(again_at));
 }
+
+#[test]
+fn no_word_of_others_stops_a_node_that_is_in_a_grid_or_moves_it_into_one() {
+    let mut case = Case::expect(3, 2);
+    case.see(&[1, 2]);
+    case.run(20);
+    let (own, foreign) = (case.grids()[0].unwrap(), GridId(7));
+    let heard = |message| Event::Heard { from: directory(9), message };
+    case.tell(1, heard(Message::Ask { grid: foreign, by: directory(1) }));
+    case.tell(3, heard(Message::Welcome(foreign)));
+    let restored = Refusal::Restored(foreign);
+    assert!(case.has_said(1, &Effect::Report { from: directory(9), why: restored.clone() }));
+    assert!(!case.has_said(1, &Effect::Stop(restored)));
+    assert_eq!(case.grids(), [Some(own), Some(own), None]);
+}

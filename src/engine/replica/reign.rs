@@ -47,6 +47,10 @@ pub(super) struct Reign {
     began_at: Instant,
     /// By token: the table does not know of this reign yet.
     is_taking_over: bool,
+    /// Up to where all was in the store of this copy's own when that was last looked at, and since
+    /// when that has stood still though another's has more.
+    seen_stored: Position,
+    unstored_since: Option<Instant>,
     /// Nobody remembers the partition: from what it is put together.
     recovery: Option<Recovery>,
     /// Not before then: an earlier primary may still answer by the leases that were given to it.
@@ -78,6 +82,8 @@ impl Reign {
             is_superseded: false,
             began_at: now,
             is_taking_over: false,
+            seen_stored: Position::default(),
+            unstored_since: None,
             recovery: recovers.then(|| Recovery::new(row.epoch, scope, now)),
             may_activate_at,
         };
@@ -326,6 +332,7 @@ impl Reign {
         if self.is_superseded || self.is_recovering() {
             return;
         }
+        self.note_own_store(stored.here, now);
         let said = (self.epoch, self.committed, stored.by_all, self.round);
         for (member, peer) in &mut self.peers {
             peer.send(*member, said, log, timing, now, effects);
@@ -336,6 +343,34 @@ impl Reign {
             }
         }
         self.propose(log, stored, table, timing, now, effects);
+    }
+
+    /// The store of this copy's own has all up to there. If it stands still, no other can be seen to
+    /// do so, and nothing more is stored by all.
+    fn note_own_store(&mut self, here: Position, now: Instant) {
+        let mut others = self.peers.values();
+        if here > self.seen_stored || !others.any(|peer| peer.stored > here) {
+            self.unstored_since = None;
+        } else {
+            self.unstored_since.get_or_insert(now);
+        }
+        self.seen_stored = here;
+    }
+
+    /// Who is to reign in place of this copy, whose own store takes nothing any more: who has
+    /// stored most.
+    fn successor(&self, table: &PartitionTable, timing: &Timing, now: Instant) -> Option<Member> {
+        let since = self.unstored_since.filter(|_| !is_broken(Breakage::OwnStoreTrusted))?;
+        if self.scope == Scope::Shared || now.saturating_since(since) < timing.store_patience {
+            return None;
+        }
+        let stored = |member| {
+            let peer = self.peers.get(&member)?;
+            let is_well = peer.has_joined && peer.failing(timing, now).is_none();
+            is_well.then_some((peer.stored, member))
+        };
+        let able = self.members().filter(|member| *member != self.me && table.is_able(*member));
+        able.filter_map(stored).max().map(|(_, member)| member)
     }
 
     fn propose<R, S>(
@@ -360,6 +395,8 @@ impl Reign {
             // Who has joined may have died since, and while nobody is active nothing depends on
             // which of the two is taken.
             Some(RowChange::Activate { .. }) | None => self.wish(log, stored, table, timing, now),
+            // Nor does anything depend on whether this is taken, which the table may refuse.
+            Some(RowChange::Arm { .. }) => self.wish(log, stored, table, timing, now),
             // The table, which is this far, never takes it: the dead stay dead.
             Some(RowChange::Grow { add, .. }) if table.is_dead(add) => {
                 self.wish(log, stored, table, timing, now)
@@ -408,6 +445,9 @@ impl Reign {
                 Some(RowChange::Settle { by })
             }
             RowReign::Active { in_sync, .. } => {
+                if let Some(next) = self.successor(table, timing, now) {
+                    return Some(RowChange::Arm { next });
+                }
                 let silent = |member: &Member| {
                     let peer = self.peers.get(member)?;
                     let why = peer.failing(timing, now)?;

@@ -1,4 +1,5 @@
-//! Partitions that are put together from what is left, where entities have left memory.
+//! Partitions that are put together from what is left, where entities have left memory; and a
+//! primary that had better reign no more.
 
 use super::*;
 
@@ -96,4 +97,31 @@ fn what_a_copy_has_only_stored_belongs_to_its_memory() {
         B#1 found 7
     ";
     check(script, shown, &[(Breakage::EvictedNotRecalled, "B#1 found 0")]);
+}
+
+#[test]
+fn a_primary_whose_own_store_takes_nothing_hands_over() {
+    let script = "
+        grid nodes=3 copies=2 own-stores=1 through=1 balance=60000
+        until served
+        until 2 copies
+        let old primary
+        let new backup
+        open A
+        write 0 7 as A#1
+        until answer A#1
+        fill old
+        write 0 8 as A#2
+        until served by new
+        until not in-sync old
+        done A#2
+        free old
+        rest
+    ";
+    let shown = "
+        A#1 written
+        A#2 written
+        at rest
+    ";
+    check(script, shown, &[(Breakage::OwnStoreTrusted, "never so: until served by new")]);
 }
