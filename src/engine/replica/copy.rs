@@ -363,9 +363,8 @@ impl<R: Clone> Copy<R> {
             let committed = reign.committed;
             effects.push(Effect::Fold(self.log.fold(committed)));
             effects.push(Effect::Committed(committed));
-            let brings_up = reign.brings_up() && !is_broken(Breakage::TailNotKept);
-            let least = if brings_up { self.config.chunks.tail_min } else { 0 };
-            self.log.trim(self.config.kept_max.max(least));
+            let kept = self.config.chunks.kept(self.config.kept_max, reign.brings_up());
+            self.log.trim(kept);
         }
         if self.config.scope == Scope::Replica && reign.is_active() {
             self.persisted = self.persisted.max(reign.stored_by_all(self.stored, self.persisted));

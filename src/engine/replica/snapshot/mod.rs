@@ -46,9 +46,13 @@
 mod receive;
 mod send;
 
+#[cfg(test)]
+mod property;
+
 use std::time::Duration;
 
 use super::log::Entry;
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::Position;
 pub(super) use receive::Receiving;
 pub(super) use send::Sending;
@@ -106,4 +110,13 @@ pub(crate) struct Chunks {
     pub pace: Duration,
     /// Folded records that are kept while a copy is brought up to date.
     pub tail_min: usize,
+}
+
+impl Chunks {
+    /// How many folded records a log keeps that is to keep so many, if somebody `is_brought_up` to
+    /// date or not.
+    pub(super) fn kept(&self, kept_max: usize, is_brought_up: bool) -> usize {
+        let is_needed = is_brought_up && !is_broken(Breakage::TailNotKept);
+        if is_needed { kept_max.max(self.tail_min) } else { kept_max }
+    }
 }

@@ -19,7 +19,7 @@ pub(in super::super) struct Sending {
     since: Position,
     acked: Reached,
     /// Where the chunks end that are on their way, in their order.
-    under_way: VecDeque<Reached>,
+    pub(super) under_way: VecDeque<Reached>,
     /// Since when the receiver has come no further, though something is on its way.
     waits_since: Instant,
     /// When rows may be sent again.

@@ -18,6 +18,7 @@ mod promotion;
 mod replication;
 mod retries;
 mod show;
+mod snapshots;
 mod stores;
 mod suspicion;
 mod voters;
