@@ -8,20 +8,20 @@
 //!
 //! # Why that is right
 //!
-//! Say that a receiver *has reached* `(at, upto)` if what it has put together has every row whose
-//! place is at or under `upto` exactly as the primary's folded copy had it at `at`, and none that
-//! this did not have. (Of other rows it may have anything that records have told it: the walk
-//! comes to them.) Then:
+//! Say that a receiver *has reached* `(at, upto)` if, of what it has put together, the rows whose
+//! place is at or under `upto` are just those that the primary's folded copy had there at `at`; and
+//! of the others it has those that a record of the walk has written and no later one has
+//! removed, as that record wrote them. Then:
 //!
-//! * *It begins right.* At the start of the walk nothing is at or under `upto`.
+//! * *It begins right.* At the start of a walk nothing is at or under `upto`, and nothing is there.
 //! * *Each chunk keeps it.* A chunk from `(at, upto)` to `(at', upto')` has all records after `at`
-//!   up to `at'`, and all rows after `upto` up to `upto'` as of `at'`. Rows that are added,
-//!   changed, removed, dropped or evicted behind the cursor: the records say so, as to any backup.
-//!   Before it: the walk finds the row as it is then, or does not find it; and what records have
-//!   made of it in what is put together is what they have made of it at the primary, or
-//!   older. A row does not change its place, so none is passed over.
+//!   up to `at'`, and all rows after `upto` up to `upto'` as of `at'`. A record says the whole of
+//!   each row that it changes. Behind the cursor, rows that are added, changed, removed, dropped or
+//!   evicted are so by the records, as at any backup. Between the two cursors the rows say what
+//!   is there; and what is not there any more, a record of the walk has removed, or it never came. A
+//!   row does not change its place, so none is passed over, and none is walked twice.
 //! * *So at the end it is the primary's copy* as of the last chunk, as everything is at or under
-//!   the end. What it had before is gone with all that the walk did not name.
+//!   the end. What it had before is gone, with all that the walk did not name.
 //!
 //! Nothing of this asks which walk a chunk is of. A chunk fits where the receiver has reached just
 //! what it begins from, in this epoch; there it is true, however late it comes, and elsewhere it is
