@@ -3,8 +3,8 @@
 //!
 //! The primary walks all rows in an order of its own, a few at a time. What it sends is one ordered
 //! queue of [`Chunk`]s: each has the records since the last one, and then the next rows of the walk
-//! as they are after these records. The receiver puts that together beside the copy that it has, and
-//! takes it in place of that when the walk has come to its end.
+//! as they are after these records. The receiver puts that together beside the copy that it has,
+//! and takes it in place of that when the walk has come to its end.
 //!
 //! # Why that is right
 //!
@@ -18,8 +18,8 @@
 //!   up to `at'`, and all rows after `upto` up to `upto'` as of `at'`. A record says the whole of
 //!   each row that it changes. Behind the cursor, rows that are added, changed, removed, dropped or
 //!   evicted are so by the records, as at any backup. Between the two cursors the rows say what
-//!   is there; and what is not there any more, a record of the walk has removed, or it never came. A
-//!   row does not change its place, so none is passed over, and none is walked twice.
+//!   is there; and what is not there any more, a record of the walk has removed, or it never
+//!   came. A row does not change its place, so none is passed over, and none is walked twice.
 //! * *So at the end it is the primary's copy* as of the last chunk, as everything is at or under
 //!   the end. What it had before is gone, with all that the walk did not name.
 //!
@@ -37,11 +37,11 @@
 //!
 //! A receiver has come so far that the log has all records since, or the walk begins anew. What the
 //! log must have is what is recorded in one round trip, not in the whole walk: each answer lets go
-//! what was before it. So under steady load the length of the walk does not matter: whoever is quick
-//! enough to follow at all is quick enough for a snapshot. While anybody is brought up to date
-//! the log has at least [`Chunks::tail_min`] records, also if it is to keep fewer else. Rows are
-//! paced, records are not, and a chunk of rows waits until the records before it fit into
-//! it: so the queue never falls behind the log because of the pace.
+//! what was before it. So under steady load the length of the walk does not matter: whoever is
+//! quick enough to follow at all is quick enough for a snapshot. While anybody is brought up to
+//! date the log has at least [`Chunks::tail_min`] records, also if it is to keep fewer else. Rows
+//! are paced, records are not, and a chunk of rows waits until the records before it fit into it:
+//! so the queue never falls behind the log because of the pace.
 
 mod receive;
 mod send;
