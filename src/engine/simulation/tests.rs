@@ -39,8 +39,8 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::ChunkMissing, 33),
     (Breakage::PartTakenForWhole, 6),
     (Breakage::UnnamedKept, 504),
-    (Breakage::RowNotAsked, 919),
-    (Breakage::LeaseFromAnswer, 524),
+    (Breakage::RowNotAsked, 1243),
+    (Breakage::LeaseFromAnswer, 568),
     (Breakage::EpochKept, 1),
     (Breakage::DownTakenForDead, 1),
     (Breakage::UnfoldedIgnored, 3),
@@ -72,7 +72,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::MarginIgnored, 1320),
     (Breakage::VoterForgot, 14),
     (Breakage::OldVotersIgnored, 314),
-    (Breakage::FenceNotRaised, 601),
+    (Breakage::FenceNotRaised, 1302),
 ];
 
 #[test]
