@@ -45,7 +45,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::DownTakenForDead, 1),
     (Breakage::UnfoldedIgnored, 3),
     (Breakage::LiveKept, 17),
-    (Breakage::HeldOutlivesReign, 2270),
+    (Breakage::HeldOutlivesReign, 2584),
     (Breakage::RetryRuns, 0),
     (Breakage::MessagesLeaveEarly, 107),
     (Breakage::SenderForgetsAtApplied, 63),
