@@ -52,8 +52,18 @@ pub(crate) enum Breakage {
     LeaseOfOlderTable,
     /// A promotion takes the epoch that an armed row has given away.
     ArmedEpochReused,
-    /// A copy takes a whole one in place of its own, though it holds more.
+    /// A copy takes another in place of its own, though it holds more.
     OldSnapshotTaken,
+    /// What changes behind the cursor of a snapshot is not sent.
+    ChunksWithoutTail,
+    /// A part of a snapshot is taken though one before it is missing.
+    ChunkMissing,
+    /// A copy takes a part of a snapshot for the whole.
+    PartTakenForWhole,
+    /// What a snapshot does not name stays.
+    UnnamedKept,
+    /// A log forgets what a copy needs that is brought up to date.
+    TailNotKept,
     /// A copy is taken in without what its primary has found at its beginning.
     InheritedIgnored,
     /// A primary answers whoever the table names, as far as it is known here.
@@ -204,6 +214,10 @@ impl Breakage {
         Breakage::LeaseOfOlderTable,
         Breakage::ArmedEpochReused,
         Breakage::OldSnapshotTaken,
+        Breakage::ChunksWithoutTail,
+        Breakage::ChunkMissing,
+        Breakage::PartTakenForWhole,
+        Breakage::UnnamedKept,
         Breakage::RowNotAsked,
         Breakage::LeaseFromAnswer,
         Breakage::EpochKept,

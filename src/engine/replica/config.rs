@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::snapshot::Chunks;
 use crate::engine::id::Position;
 
 /// How long to wait for what.
@@ -13,7 +14,7 @@ pub(crate) struct Timing {
     pub heartbeat: Duration,
     /// When what was not answered is sent again.
     pub send_again_after: Duration,
-    /// The same of a whole copy.
+    /// The same of what a snapshot is made of, and of what is left of a partition.
     pub send_copy_again_after: Duration,
     /// When a change of the row is proposed again.
     pub propose_again_after: Duration,
@@ -53,4 +54,5 @@ pub(crate) struct Config {
     /// Folded records that are kept for copies that are a little behind.
     pub kept_max: usize,
     pub scope: Scope,
+    pub chunks: Chunks,
 }

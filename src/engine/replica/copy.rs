@@ -5,6 +5,7 @@ use super::log::{self, Entry, Log, Parted};
 use super::message::{Found, Message, Round};
 use super::recovery::{Extent, Recovered};
 use super::reign::Reign;
+use super::snapshot::Receiving;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
@@ -19,7 +20,8 @@ pub(crate) enum Effect<R, S> {
         to: Member,
         message: Message<R, S>,
     },
-    /// Send the copy as it is folded, with [`Copy::snapshot`].
+    /// Send the next rows of the copy as it is folded: what [`Copy::chunk`] gives, until it gives
+    /// nothing.
     SendCopy {
         to: Member,
     },
@@ -29,8 +31,17 @@ pub(crate) enum Effect<R, S> {
     },
     /// These go into the copy, in this order: they are committed.
     Fold(Vec<Entry<R>>),
-    /// The copy is this one now.
-    Install(S),
+    /// A part of another copy, to be put together beside this one: these records are made, then
+    /// these rows are put in. If it is the first, nothing that was put together before counts.
+    Stage {
+        is_first: bool,
+        entries: Vec<Entry<R>>,
+        rows: S,
+    },
+    /// What was put together is the copy now.
+    Install,
+    /// What was put together is of no use.
+    Unstage,
     /// These were here and are cut, oldest first: the primary does not have them. They were never
     /// committed.
     Cut(Vec<Entry<R>>),
@@ -70,24 +81,26 @@ struct Token {
 #[derive(Clone, Debug)]
 pub(crate) struct Copy<R> {
     me: Member,
-    log: Log<R>,
+    pub(super) log: Log<R>,
     /// Nothing of an earlier epoch is heeded any more.
-    joined: Epoch,
+    pub(super) joined: Epoch,
     /// As a backup: how far the primary has said that all is committed.
     committed: Position,
     /// Everything up to here is stored as it must be, as far as is known here.
     persisted: Position,
     /// Everything up to here is in the store of this node's own.
-    stored: Position,
+    pub(super) stored: Position,
     /// Read from the store of its own: of what came after `stored`, some is there, up to here.
     /// Until it has all up to here, it is like no state that ever was.
-    whole_at: Position,
-    reign: Option<Reign>,
+    pub(super) whole_at: Position,
+    pub(super) reign: Option<Reign>,
     /// The row, while it says that this copy is to take over.
     armed: Option<(At, Row)>,
+    /// What has come of another copy that is to be this one.
+    pub(super) receiving: Option<Receiving>,
     /// Handed over: to whom, what it was told, and when.
     token: Option<Token>,
-    config: Config,
+    pub(super) config: Config,
 }
 
 impl<R: Clone> Copy<R> {
@@ -105,6 +118,7 @@ impl<R: Clone> Copy<R> {
             whole_at: newest,
             reign: None,
             armed: None,
+            receiving: None,
             token: None,
             config,
         }
@@ -270,6 +284,7 @@ impl<R: Clone> Copy<R> {
             }
         }
         if row.primary() == Some(self.me) && row.epoch > self.joined {
+            self.unstage(effects);
             self.joined = row.epoch;
             self.log.begin(row.epoch);
             let inherited = self.log.last();
@@ -308,7 +323,7 @@ impl<R: Clone> Copy<R> {
                 self.follow(from, message, effects);
             }
             Message::Recall { epoch } => effects.push(Effect::Recall { to: from, epoch }),
-            Message::Token { epoch, last } => self.take_over(epoch, last, now),
+            Message::Token { epoch, last } => self.take_over(epoch, last, now, effects),
             Message::Recalled { epoch, memory, store } => {
                 let extent = |found: &Option<Found<S>>| found.as_ref().map(Found::extent);
                 let Some(reign) = self.reign.as_mut().filter(|reign| reign.epoch == epoch) else {
@@ -348,7 +363,8 @@ impl<R: Clone> Copy<R> {
             let committed = reign.committed;
             effects.push(Effect::Fold(self.log.fold(committed)));
             effects.push(Effect::Committed(committed));
-            self.log.trim(self.config.kept_max);
+            let kept = self.config.chunks.kept(self.config.kept_max, reign.brings_up());
+            self.log.trim(kept);
         }
         if self.config.scope == Scope::Replica && reign.is_active() {
             self.persisted = self.persisted.max(reign.stored_by_all(self.stored, self.persisted));
@@ -378,7 +394,13 @@ impl<R: Clone> Copy<R> {
     }
 
     /// The former primary serves no more: this copy does, in the next epoch.
-    fn take_over(&mut self, epoch: Epoch, last: Position, now: Instant) {
+    fn take_over<S>(
+        &mut self,
+        epoch: Epoch,
+        last: Position,
+        now: Instant,
+        effects: &mut Vec<Effect<R, S>>,
+    ) {
         let Some((at, row)) = &self.armed else { return };
         let is_ready = self.joined == epoch && row.epoch == epoch && self.log.last() == last;
         if is_ready && self.reign.is_none() {
@@ -386,16 +408,11 @@ impl<R: Clone> Copy<R> {
             self.log.begin(self.joined);
             let scope = self.config.scope;
             self.reign = Some(Reign::taken_over(self.me, *at, row, last, now, scope));
+            self.unstage(effects);
         }
     }
 
-    /// The copy, as a message, while it is a primary's. `copy` is what is folded.
-    pub(crate) fn snapshot<S>(&self, copy: S) -> Option<Message<R, S>> {
-        let (epoch, starts) = (self.reign.as_ref()?.epoch, self.log.starts().to_vec());
-        Some(Message::Snapshot { epoch, at: self.log.folded(), starts, copy })
-    }
-
-    fn end_reign<S>(&mut self, effects: &mut Vec<Effect<R, S>>) {
+    pub(super) fn end_reign<S>(&mut self, effects: &mut Vec<Effect<R, S>>) {
         if self.reign.take().is_some() {
             effects.push(Effect::Over);
         }
@@ -417,6 +434,9 @@ impl<R: Clone> Copy<R> {
             Message::Join { starts, .. } => {
                 if epoch > self.joined {
                     self.end_reign(effects);
+                    if self.receiving.is_some_and(|known| known.epoch() < epoch) {
+                        self.unstage(effects);
+                    }
                     match self.log.join(&starts) {
                         Ok(cut) if cut.is_empty() => (),
                         Ok(cut) => effects.push(Effect::Cut(cut)),
@@ -430,22 +450,9 @@ impl<R: Clone> Copy<R> {
                 }
                 effects.push(reply(Message::Joined { epoch, last: self.log.last() }));
             }
-            Message::Snapshot { at, starts, copy, .. } => {
-                self.end_reign(effects);
-                let is_newer = at > self.log.last() || is_broken(Breakage::OldSnapshotTaken);
-                if epoch > self.joined || is_newer {
-                    if epoch > self.joined {
-                        // What it has stored may be of another past.
-                        self.stored = Position::default();
-                    }
-                    self.whole_at = Position::default();
-                    self.log = Log::after(at);
-                    let is_cut = self.log.join(&starts);
-                    debug_assert!(is_cut.is_ok(), "a copy parts from nobody");
-                    self.joined = epoch;
-                    effects.push(Effect::Install(copy));
-                }
-                effects.push(reply(Message::Joined { epoch, last: self.log.last() }));
+            Message::Snapshot { starts, chunk, .. } => {
+                let answer = self.take(epoch, &starts, chunk, effects);
+                effects.push(reply(answer));
             }
             Message::Append { .. } if epoch > self.joined => {
                 effects.push(reply(Message::NotJoined { epoch }));
@@ -457,6 +464,11 @@ impl<R: Clone> Copy<R> {
                     if !self.log.append(entry) {
                         break;
                     }
+                }
+                let last = self.log.last();
+                let is_overtaken = |known: Receiving| known.reached().at <= last;
+                if self.receiving.is_some_and(is_overtaken) {
+                    self.unstage(effects);
                 }
                 self.committed = self.committed.max(committed);
                 let folded = self.log.fold(self.committed);

@@ -2,6 +2,7 @@
 
 use super::log::{Entry, Start};
 use super::recovery::Extent;
+use super::snapshot::{Chunk, Reached};
 use crate::engine::id::{Epoch, Position};
 
 /// Counts how often a primary has asked its backups whether they still heed it.
@@ -36,8 +37,10 @@ pub(crate) enum Message<R, S> {
     Newer { epoch: Epoch },
     /// Everything of this epoch ends at `last`, which you have: the next one is yours.
     Token { epoch: Epoch, last: Position },
-    /// The whole copy as of `at`.
-    Snapshot { epoch: Epoch, at: Position, starts: Vec<Start>, copy: S },
+    /// A part of my copy.
+    Snapshot { epoch: Epoch, starts: Vec<Start>, chunk: Chunk<R, S> },
+    /// Of your copy I have that much.
+    Taken { epoch: Epoch, reached: Reached },
     /// All who held the partition have lost their memory: what do you have of it?
     Recall { epoch: Epoch },
     /// This, in memory and in the store of my own.
@@ -73,6 +76,7 @@ impl<R, S> Message<R, S> {
             | Message::Newer { epoch }
             | Message::Token { epoch, .. }
             | Message::Snapshot { epoch, .. }
+            | Message::Taken { epoch, .. }
             | Message::Recall { epoch }
             | Message::Recalled { epoch, .. } => *epoch,
         }

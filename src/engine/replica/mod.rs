@@ -1,6 +1,8 @@
 //! Copies of one partition.
 
 #[cfg(any(test, feature = "simulation"))]
+mod catch_up;
+#[cfg(any(test, feature = "simulation"))]
 mod config;
 #[cfg(any(test, feature = "simulation"))]
 mod copy;
@@ -17,6 +19,8 @@ pub(crate) mod primary;
 mod recovery;
 #[cfg(any(test, feature = "simulation"))]
 mod reign;
+#[cfg(any(test, feature = "simulation"))]
+mod snapshot;
 
 #[cfg(any(test, feature = "simulation"))]
 use config::Stored;
@@ -32,3 +36,5 @@ pub(crate) use log::Entry;
 pub(crate) use message::{Found, Message, Round};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use recovery::{Gap, Recovered};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use snapshot::{Chunks, Cursor, Place};

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::log::Log;
 use super::message::{Message, Round};
+use super::snapshot::Sending;
 use super::{Effect, Timing};
 use crate::engine::id::{Epoch, Position};
 use crate::engine::instant::Instant;
@@ -23,6 +24,8 @@ const DOUBLINGS_MAX: u32 = 6;
 pub(super) struct Peer {
     pub(super) has_joined: bool,
     pub(super) needs_copy: bool,
+    /// How much of that it has.
+    pub(super) sending: Option<Sending>,
     /// Everything up to here is held there.
     pub(super) acked: Position,
     /// Everything up to here is in its own store.
@@ -55,6 +58,7 @@ impl Peer {
         Peer {
             has_joined: false,
             needs_copy: false,
+            sending: None,
             acked: Position::default(),
             stored: Position::default(),
             seen_stored: Position::default(),
@@ -70,6 +74,11 @@ impl Peer {
             failures: 0,
             not_before: now,
         }
+    }
+
+    /// Whether it has all that a snapshot was to bring it, or needs none.
+    pub(super) fn has_copy(&self, last: Position) -> bool {
+        !self.needs_copy || self.sending.as_ref().is_some_and(|sending| last >= sending.since())
     }
 
     pub(super) fn holds(&mut self, last: Position) {
@@ -157,8 +166,9 @@ impl Peer {
         }
         if self.needs_copy || log.tail(self.sent, 1).is_none() {
             self.needs_copy = true;
-            if is_due(self.sent_at, timing.send_copy_again_after) {
-                self.sent_at = Some(now);
+            let begin = || Sending::new(log.folded(), now);
+            let sending = self.sending.get_or_insert_with(begin);
+            if sending.step(timing.send_copy_again_after, now) {
                 effects.push(Effect::SendCopy { to });
             }
             return;

@@ -12,6 +12,7 @@ use super::log::Log;
 use super::message::{Message, Round};
 use super::peer::Peer;
 use super::recovery::{Extent, Recovered, Recovery};
+use super::snapshot::{Chunk, Chunks, Cursor};
 use super::{Effect, Scope, Stored, Timing};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, Position, Seq};
@@ -215,12 +216,13 @@ impl Reign {
         match message {
             Message::Newer { epoch } if *epoch > self.epoch => self.is_superseded = true,
             message if message.epoch() != self.epoch => return,
+            Message::Joined { last, .. } if !peer.has_copy(*last) => (), // it is late
             Message::Joined { last, .. } => {
                 if !peer.has_joined || peer.needs_copy {
                     if peer.needs_copy && is_broken(Breakage::SnapshotWithoutTail) {
                         peer.acked = Position { epoch: self.epoch, seq: Seq(u64::MAX) };
                     }
-                    (peer.has_joined, peer.needs_copy) = (true, false);
+                    (peer.has_joined, peer.needs_copy, peer.sending) = (true, false, None);
                     peer.sent = *last;
                 }
                 peer.holds(*last);
@@ -230,7 +232,12 @@ impl Reign {
                 peer.stored = peer.stored.max(*stored);
                 peer.holds(*last);
             }
-            Message::Parted { .. } => peer.needs_copy = true,
+            Message::Parted { .. } if !peer.has_joined => peer.needs_copy = true,
+            Message::Taken { reached, .. } => {
+                if let Some(sending) = &mut peer.sending {
+                    sending.taken(*reached);
+                }
+            }
             Message::NotJoined { .. } => peer.has_joined = false,
             _ => return,
         }
@@ -277,7 +284,25 @@ impl Reign {
     /// commit waits for.
     pub(super) fn may_drop_tombstones(&self) -> bool {
         let is_leaving = self.row.leaving().is_some_and(|leaving| leaving.len() > 0);
-        self.may_serve() && !is_leaving && self.row.catching_up.iter().next().is_none()
+        self.may_serve() && !is_leaving && !self.brings_up()
+    }
+
+    /// Whether anybody is brought up to date.
+    pub(super) fn brings_up(&self) -> bool {
+        self.row.catching_up.iter().next().is_some()
+            || self.peers.values().any(|peer| peer.needs_copy)
+    }
+
+    /// The next part of the copy for one that is brought up to date, if it may be sent now.
+    pub(super) fn cut<R: Clone, S>(
+        &mut self,
+        to: Member,
+        log: &Log<R>,
+        chunks: &Chunks,
+        rows: impl FnOnce(Cursor, usize) -> (S, Cursor),
+    ) -> Option<Chunk<R, S>> {
+        let peer = self.peers.get_mut(&to).filter(|peer| peer.needs_copy)?;
+        peer.sending.as_mut()?.cut(log, chunks, rows)
     }
 
     /// Whether the partition is not put together yet.

@@ -36,6 +36,7 @@ mod row;
 #[cfg(test)]
 mod script;
 mod serve;
+mod stage;
 mod starvation;
 mod store;
 #[cfg(test)]

@@ -427,11 +427,10 @@ impl Node {
                     out.parcels.push((node, Parcel::Copy { partition, from, to, message }));
                 }
                 Effect::SendCopy { to } => {
-                    // None if it is the primary's no more.
-                    let copy = part.snapshot(&self.disk);
                     let node = Endpoint::Node(to.directory.0 as usize);
                     let parcel = |message| Parcel::Copy { partition, from, to, message };
-                    out.parcels.extend(copy.map(|message| (node, parcel(message))));
+                    let chunks = part.chunks(to, &self.disk).into_iter();
+                    out.parcels.extend(chunks.map(|message| (node, parcel(message))));
                 }
                 Effect::Propose { at, change } => out.proposals.push(Command::Row { at, change }),
                 Effect::Fold(entries) => {
@@ -441,7 +440,9 @@ impl Node {
                     let cut = entries.iter().map(|entry| (partition, entry.position));
                     out.cut.extend(cut);
                 }
-                Effect::Install(state) => part.install(state, &self.disk),
+                Effect::Stage { is_first, entries, rows } => part.stage(is_first, entries, rows),
+                Effect::Install => part.install_staged(&self.disk),
+                Effect::Unstage => part.unstage(),
                 Effect::Recall { to, epoch } => {
                     let message = part.recalled(epoch, &self.disk);
                     let node = Endpoint::Node(to.directory.0 as usize);

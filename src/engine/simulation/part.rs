@@ -42,8 +42,10 @@ pub(super) struct Part {
     /// While it is put together: what is left of it, and where.
     found: BTreeMap<Member, (Option<State>, Option<State>)>,
     scanned: Option<State>,
+    /// Another copy that is not whole yet, and is to be this one.
+    pub(super) staged: Option<State>,
     pub held: VecDeque<Held>,
-    scope: Scope,
+    pub(super) scope: Scope,
     /// How often an entity leaves memory, if ever.
     pub(super) evict_every: Option<Duration>,
     pub(super) durability: Durability,
@@ -65,6 +67,7 @@ impl Part {
             backlogs: 0,
             found: BTreeMap::new(),
             scanned: None,
+            staged: None,
             held: VecDeque::new(),
             scope: plan.replica.scope,
             evict_every: plan.evict_every,
@@ -138,14 +141,6 @@ impl Part {
             row.cloned().into_iter().for_each(|row| memory.read(key, row));
         }
         memory
-    }
-
-    /// All of it, as a message, while it is a primary's.
-    pub(super) fn snapshot(&self, store: &Store) -> Option<Message<Record, State>> {
-        self.copy.snapshot(match self.scope {
-            Scope::Shared => self.folded.clone(),
-            Scope::Replica => self.whole(store),
-        })
     }
 
     /// The copy is another one now; so is the store of its own to be, which may have of another

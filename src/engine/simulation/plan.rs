@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
-use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
+use crate::engine::replica::{Chunks, Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::suspicion::Patience;
 
 #[derive(Clone, Debug)]
@@ -105,7 +105,14 @@ impl Plan {
         let scope = random.pick(&[Scope::Shared, Scope::Replica]);
         let writes_through = random.percent(50);
         let may_lose = !writes_through && random.percent(30);
-        let replica = Config { timing, kept_max, scope };
+        let mut cutting = Random::new(random.clone().next() ^ 0x6368_756e_6b73);
+        let chunks = Chunks {
+            rows_max: cutting.between(1, 4) as usize,
+            window: cutting.between(1, 4) as usize,
+            pace: cutting.pick(&[0, 1, 5, 20]).into_millis(),
+            tail_min: cutting.pick(&[4, 16, 64]) as usize,
+        };
+        let replica = Config { timing, kept_max, scope, chunks };
         let mut losing = Random::new(random.clone().next() ^ 0x6c6f_7369_6e67);
         let under_replicated = losing.pick(&[
             UnderReplicated::WriteThrough,

@@ -132,6 +132,7 @@ fn kind_of(parcel: &Parcel) -> &'static str {
             Message::Newer { .. } => "newer",
             Message::Token { .. } => "token",
             Message::Snapshot { .. } => "snapshot",
+            Message::Taken { .. } => "taken",
             Message::Recall { .. } => "recall",
             Message::Recalled { .. } => "recalled",
         },

@@ -19,6 +19,7 @@ mod recovery;
 mod replication;
 mod retries;
 mod show;
+mod snapshots;
 mod stores;
 mod suspicion;
 mod voters;

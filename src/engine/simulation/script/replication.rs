@@ -114,7 +114,7 @@ fn the_answer_to_a_grow_is_lost_and_its_copy_becomes_primary() {
 #[test]
 fn the_receiver_of_a_snapshot_crashes_in_its_middle() {
     let script = "
-        grid nodes=3 copies=2 kept=0 protect=500
+        grid nodes=3 copies=2 kept=0 protect=500 rows=1 window=1
         until served
         until 2 copies
         let old primary
@@ -127,16 +127,17 @@ fn the_receiver_of_a_snapshot_crashes_in_its_middle() {
         run 700ms
         write 0 8 as A#2
         until answer A#2
-        hold snapshot
+        hold taken
         crash new
-        until held snapshot
+        until held taken
+        run 100ms
         show row
         crash third
         run 100ms
         restart new
         restart third
         until up third
-        release snapshot
+        release taken
         until 2 copies
         show row
         write 0 9 as A#3
@@ -166,7 +167,7 @@ fn the_receiver_of_a_snapshot_crashes_in_its_middle() {
 #[test]
 fn the_sender_of_a_snapshot_crashes_in_its_middle() {
     let script = "
-        grid nodes=6 voters=5 copies=3 kept=0 protect=500
+        grid nodes=6 voters=5 copies=3 kept=0 protect=500 rows=1 window=1
         until served
         until 3 copies
         let old primary
@@ -178,7 +179,10 @@ fn the_sender_of_a_snapshot_crashes_in_its_middle() {
         write 0 8 as A#2
         until answer A#2
         crash two
+        hold taken
+        until held taken
         hold snapshot from old
+        release taken
         until held snapshot
         show row
         pass snapshot

@@ -9,7 +9,7 @@ use super::{Name, Play};
 use crate::engine::controller::Delays;
 use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::PartitionId;
-use crate::engine::replica::{Config, Durability, Scope, Timing, UnderReplicated};
+use crate::engine::replica::{Chunks, Config, Durability, Scope, Timing, UnderReplicated};
 use crate::engine::table::{Member, Members, Reign, Row};
 
 /// Clients from here on are a script's: A, B, and so on.
@@ -49,6 +49,10 @@ pub(super) fn plan(line: &str) -> Plan {
             "rejoin" => plan.replica.timing.rejoin_after = millis,
             "patience" => plan.replica.timing.join_patience = millis,
             "timeout" => plan.replica.timing.replica_timeout = millis,
+            "rows" => plan.replica.chunks.rows_max = value as usize,
+            "window" => plan.replica.chunks.window = value as usize,
+            "pace" => plan.replica.chunks.pace = millis,
+            "tail" => plan.replica.chunks.tail_min = value as usize,
             "kept" => plan.replica.kept_max = value as usize,
             "through" => plan.durability.writes_through = value == 1,
             // With too few copies.
@@ -101,6 +105,7 @@ fn calm() -> Plan {
             },
             kept_max: 1000,
             scope: Scope::Shared,
+            chunks: Chunks { rows_max: 1000, window: 2, pace: millis(5), tail_min: 64 },
         },
         evict_every: None,
         durability: Durability {
