@@ -1,6 +1,7 @@
 //! One node's copy of a partition: a backup that follows, or a primary in its reign.
 
 use super::config::{Config, Scope, Stored};
+use super::early::Unreplicated;
 use super::log::{Entry, Log, Parted};
 use super::message::{Found, Message, Round};
 use super::recovery::{Extent, Recovered};
@@ -31,8 +32,9 @@ pub(crate) enum Effect<R, S> {
     Fold(Vec<Entry<R>>),
     /// The copy is this one now.
     Install(S),
-    /// These were here and are cut, oldest first: the primary does not have them. They were never
-    /// committed.
+    /// These were here and are cut, oldest first: the primary does not have them, or none knows any
+    /// more whether it does. They were never committed; of asynchronous types they may have been
+    /// answered.
     Cut(Vec<Entry<R>>),
     /// Say to `to` what is left of the partition here, with [`Copy::recalled`].
     Recall {
@@ -133,6 +135,17 @@ impl<R: Clone> Copy<R> {
     /// What its reign has found, all of which earlier primaries may have acknowledged.
     pub(crate) fn inherited(&self) -> Option<Position> {
         self.reign.as_ref().map(|reign| reign.inherited)
+    }
+
+    /// What its reign may lack of what was answered before it, unless it has put the partition
+    /// together. To be reported before anything is answered.
+    pub(crate) fn lacks(&self) -> Option<Unreplicated> {
+        self.reign.as_ref().and_then(|reign| reign.lacks(self.config.lag_max))
+    }
+
+    /// Whether a record is part of its past, as far as that can be told.
+    pub(crate) fn holds(&self, position: Position) -> Option<bool> {
+        self.log.holds(position)
     }
 
     /// The epoch of its reign, if handlers may run.
@@ -436,10 +449,17 @@ impl<R: Clone> Copy<R> {
                         self.stored = Position::default();
                     }
                     self.whole_at = Position::default();
+                    let before = self.unfolded();
                     self.log = Log::after(at);
                     let is_cut = self.log.join(&starts);
                     debug_assert!(is_cut.is_ok(), "a copy parts from nobody");
                     self.joined = epoch;
+                    // What it could not be rid of one by one, nobody else may have.
+                    let is_there = |entry: &Entry<R>| self.log.holds(entry.position) == Some(true);
+                    let cut: Vec<_> = before.into_iter().filter(|it| !is_there(it)).collect();
+                    if !cut.is_empty() {
+                        effects.push(Effect::Cut(cut));
+                    }
                     effects.push(Effect::Install(copy));
                 }
                 effects.push(reply(Message::Joined { epoch, last: self.log.last() }));

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::early::Unreplicated;
 use super::log::Log;
 use super::message::{Message, Round};
 use super::peer::Peer;
@@ -47,6 +48,8 @@ pub(super) struct Reign {
     began_at: Instant,
     /// By token: the table does not know of this reign yet.
     is_taking_over: bool,
+    /// It was given this reign by its predecessor, which had committed everything.
+    is_by_token: bool,
     /// Nobody remembers the partition: from what it is put together.
     recovery: Option<Recovery>,
     /// Not before then: an earlier primary may still answer by the leases that were given to it.
@@ -78,6 +81,7 @@ impl Reign {
             is_superseded: false,
             began_at: now,
             is_taking_over: false,
+            is_by_token: false,
             recovery: recovers.then(|| Recovery::new(row.epoch, scope, now)),
             may_activate_at,
         };
@@ -101,7 +105,7 @@ impl Reign {
             (*primary, *next) = (me, None);
         }
         let mut reign = Reign::new(me, at, &row, inherited, now, now, scope);
-        reign.is_taking_over = true;
+        (reign.is_taking_over, reign.is_by_token) = (true, true);
         reign
     }
 
@@ -111,6 +115,15 @@ impl Reign {
             RowReign::Active { next, .. } if self.committed >= last => next,
             _ => None,
         }
+    }
+
+    /// What it may lack of what its predecessor has answered. (What was put together lacks other
+    /// things, too: see [`Gap`](super::Gap).) Whoever is named has all that was committed, so it is
+    /// no more than may be answered without that.
+    pub(super) fn lacks(&self, lag_max: usize) -> Option<Unreplicated> {
+        let at_most = if self.is_by_token { 0 } else { lag_max };
+        let lacks = Unreplicated { after: self.inherited, at_most };
+        self.recovery.is_none().then_some(lacks)
     }
 
     pub(super) fn is_active(&self) -> bool {

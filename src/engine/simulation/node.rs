@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::asynchronous::Reconciled;
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
 use super::mail::Letter;
@@ -41,6 +42,10 @@ pub(super) struct Out {
     pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
     /// What was here, and the primary did not have.
     pub cut: Vec<(PartitionId, Position)>,
+    /// What it has answered before it was committed.
+    pub early: Vec<(PartitionId, Position)>,
+    /// What it has done with what others have handed in.
+    pub reconciled: Vec<(PartitionId, Reconciled)>,
     /// Where it has answered by lease.
     pub leased: Vec<PartitionId>,
 }
@@ -248,11 +253,13 @@ impl Node {
         let (Some(at), Some(row)) = (self.table.at(partition), self.table.row(partition)) else {
             return;
         };
+        let me = self.member();
         let part = &mut self.parts[usize::from(partition.0)];
         let given_until = self.given.until(partition);
         let may_activate_at =
             if is_broken(Breakage::LeaseNotWaited) { now } else { given_until.max(now) };
         part.is_short = row.is_short(self.table.copies());
+        part.left_out(me, row);
         let mut effects = Vec::new();
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);
@@ -326,6 +333,12 @@ impl Node {
                     self.go_on(now, to, out);
                 }
             }
+            Parcel::HandIn { partition, entries } => {
+                self.handed_in(now, from, partition, entries, out);
+            }
+            Parcel::Settled { partition, settled } => {
+                self.parts[usize::from(partition.0)].hand_in.settled(&settled);
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
@@ -385,6 +398,7 @@ impl Node {
         let loads = serves.map(|epoch| part.take_loads(now, epoch)).unwrap_or_default();
         let batch = part.drain(now);
         self.write(batch, out);
+        self.hand_in(now, partition, out);
         let loads = loads.into_iter().map(|load| (self.store(), Parcel::Load(load)));
         out.parcels.extend(loads.collect::<Vec<_>>());
         for (to, letter) in letters.into_iter().flatten() {
@@ -440,6 +454,7 @@ impl Node {
                 Effect::Cut(entries) => {
                     let cut = entries.iter().map(|entry| (partition, entry.position));
                     out.cut.extend(cut);
+                    part.lacks(entries);
                 }
                 Effect::Install(state) => part.install(state, &self.disk),
                 Effect::Recall { to, epoch } => {
@@ -473,7 +488,8 @@ impl Node {
         let Some(committed) = part.copy.committed() else { return };
         let has_lease = self.is_let(now, partition);
         for held in self.parts[usize::from(partition.0)].take_ready(committed, has_lease) {
-            out.answered.push((partition, held.waits_for));
+            let answered = if held.is_early { &mut out.early } else { &mut out.answered };
+            answered.push((partition, held.waits_for));
             out.leased.extend(held.round.is_none().then_some(partition));
             let parcel = Parcel::Reply { number: held.number, reply: held.reply };
             out.parcels.push((Endpoint::Client(held.client), parcel));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::asynchronous::Asynchronous;
 use super::backlog::Backlog;
 use super::object::{Key, State};
 use super::parcel::Reply;
@@ -14,7 +15,9 @@ use super::store::{Batch, Store, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Durability, Entry, Found, Message, Recovered, Round, Scope};
+use crate::engine::replica::{
+    Copy, Durability, Early, Entry, Found, HandIn, Message, Recovered, Replication, Round, Scope,
+};
 use crate::engine::table::Member;
 
 /// An answer that waits for what it depends on.
@@ -27,6 +30,10 @@ pub(super) struct Held {
     /// Of a read that rests on no lease.
     pub round: Option<Round>,
     pub is_read: bool,
+    /// Of what it answers.
+    pub replication: Replication,
+    /// Given though what it depends on is not committed.
+    pub is_early: bool,
 }
 
 pub(super) struct Part {
@@ -49,6 +56,11 @@ pub(super) struct Part {
     pub(super) durability: Durability,
     /// Whether fewer copies are in sync than are wanted, as far as is known here.
     pub(super) is_short: bool,
+    pub(super) asynchronous: Asynchronous,
+    /// What is answered and not committed.
+    early: Early,
+    /// What this copy holds that its primary may not.
+    pub(super) hand_in: HandIn<Record>,
 }
 
 impl Part {
@@ -70,6 +82,9 @@ impl Part {
             evict_every: plan.evict_every,
             durability: plan.durability,
             is_short: true,
+            asynchronous: plan.asynchronous.clone(),
+            early: Early::default(),
+            hand_in: HandIn::default(),
         }
     }
 
@@ -81,6 +96,7 @@ impl Part {
             self.backlog = None;
         }
         (self.found, self.scanned) = (BTreeMap::new(), None);
+        self.early.end();
         let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
         let held = self.held.drain(kept..).map(|held| (held.client, held.number, Reply::Unknown));
         let waiting = waiting.into_iter().flatten();
@@ -217,7 +233,12 @@ impl Part {
 
     fn seen_and_backlog(&mut self) -> Option<(&State, &mut Backlog)> {
         let seen = match &self.live {
-            Some(live) if is_broken(Breakage::StoredBeforeCommit) => &live.state,
+            Some(live)
+                if is_broken(Breakage::StoredBeforeCommit)
+                    || is_broken(Breakage::AsyncStoredEarly) =>
+            {
+                &live.state
+            }
             _ => &self.folded,
         };
         self.backlog.as_mut().map(|backlog| (seen, backlog))
@@ -278,19 +299,35 @@ impl Part {
         let answers = self.durability.answers(self.is_short);
         let is_allowed = |held: &Held| match held.round {
             Some(round) => confirmed >= Some(round) || is_broken(Breakage::ConfirmedUnasked),
+            None if held.replication != Replication::Sync => {
+                has_lease || is_broken(Breakage::AsyncWithoutLease)
+            }
             None => has_lease,
         };
-        let is_ready = |held: &Held| {
+        let early = &mut self.early;
+        early.commit(committed);
+        let mut is_ready = |held: &mut Held| {
             let is_early = is_broken(Breakage::AnsweredBeforeCommit)
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
-            is_allowed(held)
-                && (held.waits_for <= committed || is_early)
+            let is_ready = is_allowed(held)
                 && (held.waits_for <= persisted || !stores_first)
-                && (held.is_read || answers)
+                && (held.is_read || answers);
+            if is_ready && held.waits_for > committed && !is_early {
+                // The store takes only what is committed: who waits for it waits for both.
+                held.is_early = early.tell(held.waits_for, held.replication);
+                return held.is_early;
+            }
+            is_ready
         };
         // Each waits for what it saw, and not for what came before it.
-        let (ready, held) = self.held.drain(..).partition(is_ready);
-        self.held = held;
-        Vec::from(ready)
+        let (mut ready, mut rest) = (Vec::new(), VecDeque::new());
+        for mut held in self.held.drain(..) {
+            match is_ready(&mut held) {
+                true => ready.push(held),
+                false => rest.push_back(held),
+            }
+        }
+        self.held = rest;
+        ready
     }
 }

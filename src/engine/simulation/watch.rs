@@ -21,6 +21,7 @@ impl Simulation {
         for (partition, epoch, gap, found) in &out.recovered {
             self.lines.recovered((*partition, *epoch), *gap, found.clone());
         }
+        self.watch_early(node, out);
         for partition in &out.leased {
             self.watch_answer(node, *partition);
         }
@@ -42,6 +43,9 @@ impl Simulation {
 
     /// What is cut has never been answered. (Of other epochs the last answer says nothing.)
     fn watch_cut(&mut self, node: usize, partition: PartitionId, position: Position) {
+        if self.nodes[node].copy(partition).holds(position).is_none() {
+            return; // nobody can tell
+        }
         let answered = self.answered.get(&partition).copied().unwrap_or_default();
         if position.epoch == answered.epoch && position <= answered && !self.plan.may_lose {
             let what =
@@ -62,10 +66,13 @@ impl Simulation {
             if acknowledged_by.get(&partition).is_none_or(|(last, _)| *last <= epoch) {
                 acknowledged_by.insert(partition, (epoch, in_sync));
             }
-            let first = *self.primaries.entry((partition, epoch)).or_insert_with(|| {
-                self.lines.serves(partition, epoch, self.now, watermark);
-                member
-            });
+            let begins = !self.primaries.contains_key(&(partition, epoch));
+            if begins {
+                let has = self.nodes[node].copy(partition).lacks().map(|lacks| lacks.after);
+                self.lines.serves((partition, epoch), self.now, watermark, has);
+                self.watch_tail(node, partition, epoch);
+            }
+            let first = *self.primaries.entry((partition, epoch)).or_insert(member);
             if first != member {
                 let what = format!("{first:?} and {member:?} reign in {epoch} of {partition}");
                 self.is_broken(Invariant::OnePrimaryPerEpoch, &what);
