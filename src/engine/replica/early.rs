@@ -62,6 +62,7 @@ impl Early {
     }
 
     /// How many there are.
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.told.len()
     }

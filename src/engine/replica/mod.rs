@@ -31,7 +31,7 @@ pub(crate) use copy::{Copy, Effect};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use durability::{Durability, UnderReplicated};
 #[cfg(any(test, feature = "simulation"))]
-pub(crate) use early::{Early, Replication, Unreplicated};
+pub(crate) use early::{Early, Replication};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use hand_in::{Claim, HandIn, Settled};
 #[cfg(any(test, feature = "simulation"))]

@@ -40,8 +40,6 @@ pub(super) struct Tails {
     lost: BTreeSet<(PartitionId, Position)>,
     /// Where a primary has settled what was handed in.
     settled: BTreeMap<(PartitionId, Position), Option<Position>>,
-    /// What primaries have said that may be lost.
-    pub(super) reported: BTreeMap<(PartitionId, Epoch), usize>,
 }
 
 impl Asynchronous {
@@ -96,6 +94,7 @@ impl Simulation {
                 let what = format!("{position:?} of {partition} is settled at {before:?} already");
                 self.is_broken(Invariant::SettledOnce, &what);
             }
+            *self.summary.faults.entry("handed in").or_default() += 1;
             self.note(|| format!("{node} settles {position:?} at {at:?}, kept: {is_kept}"));
         }
     }
@@ -113,8 +112,10 @@ impl Simulation {
         let lacks = copy.lacks();
         let is_lacking = copy.holds(answered) == Some(false);
         self.tails.lost.extend(&lost);
+        if !lost.is_empty() {
+            *self.summary.faults.entry("answered and lost").or_default() += lost.len() as u64;
+        }
         let Some(lacks) = lacks else { return }; // then it says what it has found
-        self.tails.reported.insert((partition, epoch), lacks.at_most);
         self.note(|| format!("{node} begins {epoch} of {partition}: {lacks:?}, lost {lost:?}"));
         if lost.len() > lacks.at_most {
             let what = format!("{epoch} of {partition} has lost {lost:?}, and says {lacks:?}");

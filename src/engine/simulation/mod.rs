@@ -26,6 +26,7 @@ mod mail;
 mod network;
 mod node;
 mod object;
+mod out;
 mod parcel;
 mod part;
 mod plan;

@@ -3,52 +3,32 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::asynchronous::Reconciled;
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
 use super::mail::Letter;
 use super::object::State;
+pub(super) use super::out::Out;
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
 use super::record::Record;
-use super::row::RowKey;
 use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
-use crate::engine::id::{Epoch, NodeId, PartitionId, Position};
+use crate::engine::id::{NodeId, PartitionId};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
-use crate::engine::replica::{Copy, Effect, Gap, Message, Scope};
+use crate::engine::replica::{Copy, Effect, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, Row,
     RowChange,
 };
-
-/// What a node sends.
-#[derive(Default)]
-pub(super) struct Out {
-    pub parcels: Vec<(Endpoint, Parcel)>,
-    pub proposals: Vec<Command>,
-    /// What it has answered: up to where that must never be lost.
-    pub answered: Vec<(PartitionId, Position)>,
-    /// What it has put together: in which epoch, what may be lacking, and what is there.
-    pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
-    /// What was here, and the primary did not have.
-    pub cut: Vec<(PartitionId, Position)>,
-    /// What it has answered before it was committed.
-    pub early: Vec<(PartitionId, Position)>,
-    /// What it has done with what others have handed in.
-    pub reconciled: Vec<(PartitionId, Reconciled)>,
-    /// Where it has answered by lease.
-    pub leased: Vec<PartitionId>,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Process {
@@ -388,6 +368,7 @@ impl Node {
 
     /// Does what is due at a partition.
     pub(super) fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        self.settle(now, partition, out);
         let mut effects = Vec::new();
         self.parts[usize::from(partition.0)].copy.drive(&self.table, now, &mut effects);
         self.perform(partition, effects, out);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::asynchronous::Asynchronous;
 use super::backlog::Backlog;
 use super::object::{Key, State};
-use super::parcel::Reply;
+use super::parcel::{Endpoint, Reply};
 use super::plan::Plan;
 use super::record::Record;
 use super::row::RowKey;
@@ -61,6 +61,8 @@ pub(super) struct Part {
     early: Early,
     /// What this copy holds that its primary may not.
     pub(super) hand_in: HandIn<Record>,
+    /// As a primary: what others have handed in, the last of each.
+    pub(super) claims: BTreeMap<Endpoint, Vec<Entry<Record>>>,
 }
 
 impl Part {
@@ -85,6 +87,7 @@ impl Part {
             asynchronous: plan.asynchronous.clone(),
             early: Early::default(),
             hand_in: HandIn::default(),
+            claims: BTreeMap::new(),
         }
     }
 
@@ -97,6 +100,7 @@ impl Part {
         }
         (self.found, self.scanned) = (BTreeMap::new(), None);
         self.early.end();
+        self.claims.clear();
         let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
         let held = self.held.drain(kept..).map(|held| (held.client, held.number, Reply::Unknown));
         let waiting = waiting.into_iter().flatten();

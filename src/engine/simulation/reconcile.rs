@@ -2,6 +2,7 @@
 //! type does with it what it wants. Sets take in what was added; of registers the primary's memory
 //! wins.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::Node;
@@ -46,17 +47,19 @@ impl Part {
     }
 
     /// Does with records of others what their types want, in the epoch of this copy's reign.
-    /// Returns which of them are settled for good, and what was done.
-    pub(super) fn reconcile(
+    /// Returns which of them are settled for good, and what was done. What waits for its entity to
+    /// be read goes on when that is there.
+    fn reconcile(
         &mut self,
-        now: Instant,
         epoch: Epoch,
+        from: Endpoint,
         entries: Vec<Entry<Record>>,
     ) -> (Vec<Position>, Vec<Reconciled>) {
-        self.go_live(now, epoch);
         let (mut settled, mut done) = (Vec::new(), Vec::new());
-        for Entry { position, record } in entries {
-            let Some((key, lost)) = record.entity else { continue };
+        let mut entries = VecDeque::from(entries);
+        while let Some(Entry { position, record }) = entries.pop_front() {
+            let Some((key, lost)) = &record.entity else { continue };
+            let key = *key;
             if position.epoch >= epoch {
                 break; // it knows of a later reign than this
             }
@@ -66,12 +69,14 @@ impl Part {
             }
             if !self.is_at_hand(key) {
                 self.live().loads.begin(key);
+                entries.push_front(Entry { position, record });
+                self.claims.insert(from, Vec::from(entries));
                 break;
             }
             let entity = self.entity(key);
             match entity.settled.judge(position) {
                 Claim::New if !self.copy.has_room() => break,
-                Claim::New => done.push(self.settle(key, entity, position, &lost)),
+                Claim::New => done.push(self.settle(key, entity, position, lost)),
                 Claim::Settled if self.is_settled(key, &entity, position) => settled.push(position),
                 Claim::Settled => (), // and not committed yet
                 Claim::TooOld => {
@@ -159,12 +164,24 @@ impl Node {
         out: &mut Out,
     ) {
         let part = &mut self.parts[usize::from(partition.0)];
-        let Some(epoch) = part.copy.serves() else { return }; // it is said again
-        let (settled, done) = part.reconcile(now, epoch, entries);
-        out.reconciled.extend(done.into_iter().map(|done| (partition, done)));
-        if !settled.is_empty() {
-            out.parcels.push((from, Parcel::Settled { partition, settled }));
-        }
+        if part.copy.serves().is_some() {
+            part.claims.insert(from, entries);
+        } // else it is said again
         self.go_on(now, partition, out);
+    }
+
+    /// Settles what was handed in.
+    pub(super) fn settle(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        let part = &mut self.parts[usize::from(partition.0)];
+        let claims = std::mem::take(&mut part.claims);
+        let Some(epoch) = part.copy.serves().filter(|_| !claims.is_empty()) else { return };
+        part.go_live(now, epoch);
+        for (from, entries) in claims {
+            let (settled, done) = part.reconcile(epoch, from, entries);
+            out.reconciled.extend(done.into_iter().map(|done| (partition, done)));
+            if !settled.is_empty() {
+                out.parcels.push((from, Parcel::Settled { partition, settled }));
+            }
+        }
     }
 }
