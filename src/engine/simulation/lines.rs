@@ -5,9 +5,10 @@
 //! answered up to there together with what was lost is one *line*; with what came after the loss it
 //! is another. Objects of asynchronous types part at each promotion, too: what was answered after
 //! the last record that the new primary has of earlier epochs is lost with that. (What no promotion
-//! has lost, none parts: then two lines are one, which says more.) What of it is handed in later has
-//! been asked for, and takes effect then. Each line must be what a line without any loss must be. An ask that is not answered
-//! in a line may have taken effect in it: it may have been tried before and after the loss.
+//! has lost, none parts: then two lines are one, which says more.) Each line must be what a line
+//! without any loss must be. An ask that is not answered in a line may have taken effect in it: it
+//! may have been tried before and after the loss, or handed in after it. A read that saw what is
+//! lost belongs to the lines before the loss only.
 
 use std::collections::BTreeMap;
 

@@ -120,7 +120,15 @@ impl Part {
             if let Some(backlog) = &mut self.backlog
                 && !is_broken(Breakage::StoredBeforeCommit)
             {
-                record.keys().into_iter().for_each(|key| backlog.note(position, key));
+                // Else its primary has noted it before.
+                let is_due = |key: &RowKey| match key {
+                    RowKey::Entity(key) if is_broken(Breakage::AsyncStoredEarly) => {
+                        self.live.is_none() || self.asynchronous.of(*key) == Replication::Sync
+                    }
+                    _ => true,
+                };
+                let keys = record.keys().into_iter().filter(is_due);
+                keys.for_each(|key| backlog.note(position, key));
             }
             self.folded.write(position, &record);
         }

@@ -49,7 +49,7 @@ fn what_was_answered_early_is_lost_with_its_primary_and_no_more_than_is_said() {
         lost 2, handed in 0
         at rest
         lost 2, handed in 0
-        value 0: new 6, old 6
+        value 0: new 6, third 6
     ";
     check(script, shown, &[(Breakage::AsyncLagUnbounded, "it is not so")]);
 }

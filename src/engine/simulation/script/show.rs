@@ -4,8 +4,8 @@
 //! handlers may run), `entitled` (whose answers may be given), `voters` (and how many of them have
 //! lost their log), `value KEY` (committed, at each holder that is there), `held KIND` (how many),
 //! `lost` (records that were answered before they were committed, and lost, and those that were
-//! handed in), `answers` (those not shown yet). Nodes are shown in the order in which the script has named
-//! them; one that it has not is `another`.
+//! handed in), `answers` (those not shown yet). Nodes are shown in the order in which the script
+//! has named them; one that it has not is `another`.
 
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
