@@ -27,7 +27,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::SnapshotWithoutTail, 2),
     (Breakage::AnsweredBeforeCommit, 3),
     (Breakage::ReadBeforeCommit, 3),
-    (Breakage::RemovedAtOnce, 61),
+    (Breakage::RemovedAtOnce, 1442),
     (Breakage::AnswersNotReplicated, 2),
     (Breakage::SessionsNotReplicated, 2),
     (Breakage::FloorsNotReplicated, 1078),
