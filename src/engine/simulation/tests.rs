@@ -59,7 +59,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::EntityNumbersIgnored, 13),
     (Breakage::DirtyEvicted, 8),
     (Breakage::LateLoadInstalled, 94),
-    (Breakage::LateBatchWritten, 1397),
+    (Breakage::LateBatchWritten, 770),
     (Breakage::TombstonesDroppedEarly, 80),
     (Breakage::ExpiredWithoutRecord, 1),
     (Breakage::PartitionTimeRestarts, 32),
