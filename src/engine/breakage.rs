@@ -186,6 +186,16 @@ pub(crate) enum Breakage {
     ClockBelieved,
     /// A backup that lacks something is promoted in place of being removed.
     LaggardPromoted,
+    /// Of an asynchronous type anything is answered, however much of it is not committed.
+    AsyncLagUnbounded,
+    /// It is answered whether or not somebody else may be the primary.
+    AsyncWithoutLease,
+    /// What it has changed goes to the store before it is committed.
+    AsyncStoredEarly,
+    /// What a copy has answered and must cut is forgotten.
+    HandInForgotten,
+    /// What is handed in twice is settled twice.
+    HandInTwice,
 }
 
 impl Breakage {
@@ -252,6 +262,11 @@ impl Breakage {
         Breakage::VoterForgot,
         Breakage::OldVotersIgnored,
         Breakage::FenceNotRaised,
+        Breakage::AsyncLagUnbounded,
+        Breakage::AsyncWithoutLease,
+        Breakage::AsyncStoredEarly,
+        Breakage::HandInForgotten,
+        Breakage::HandInTwice,
     ];
 }
 

@@ -31,6 +31,12 @@ pub(crate) enum Invariant {
     /// Whoever may be named primary holds everything that was answered.
     #[cfg(any(test, feature = "simulation"))]
     InSyncHoldsAnswered,
+    /// What a new primary lacks of what was answered, it says before it serves.
+    #[cfg(any(test, feature = "simulation"))]
+    LossReported,
+    /// What was handed in is done with once.
+    #[cfg(any(test, feature = "simulation"))]
+    SettledOnce,
     /// No node is named twice in a row.
     #[cfg(any(test, feature = "simulation"))]
     OneCopyPerNode,
@@ -56,6 +62,10 @@ impl Invariant {
             Invariant::OneAnswers => "one_answers",
             #[cfg(any(test, feature = "simulation"))]
             Invariant::InSyncHoldsAnswered => "in_sync_holds_answered",
+            #[cfg(any(test, feature = "simulation"))]
+            Invariant::LossReported => "loss_reported",
+            #[cfg(any(test, feature = "simulation"))]
+            Invariant::SettledOnce => "settled_once",
             #[cfg(any(test, feature = "simulation"))]
             Invariant::OneCopyPerNode => "one_copy_per_node",
             #[cfg(any(test, feature = "simulation"))]

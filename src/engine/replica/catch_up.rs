@@ -1,7 +1,7 @@
 //! A copy in a snapshot: the primary's, of which it is cut, and the one that it is to become.
 
 use super::copy::{Copy, Effect};
-use super::log::{Log, Start};
+use super::log::{Entry, Log, Start};
 use super::message::Message;
 use super::snapshot::{Chunk, Cursor, Receiving};
 use crate::engine::breakage::{Breakage, is_broken};
@@ -63,10 +63,17 @@ impl<R: Clone> Copy<R> {
             self.stored = Position::default();
         }
         self.whole_at = Position::default();
+        let before = self.unfolded();
         self.log = Log::after(reached.at);
         let is_cut = self.log.join(starts);
         debug_assert!(is_cut.is_ok(), "a copy parts from nobody");
         self.joined = epoch;
+        // What it could not be rid of one by one, nobody else may have.
+        let is_there = |entry: &Entry<R>| self.log.holds(entry.position) == Some(true);
+        let cut: Vec<_> = before.into_iter().filter(|entry| !is_there(entry)).collect();
+        if !cut.is_empty() {
+            effects.push(Effect::Cut(cut));
+        }
         effects.push(Effect::Install);
         Message::Joined { epoch, last: self.log.last() }
     }

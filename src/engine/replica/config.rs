@@ -53,6 +53,8 @@ pub(crate) struct Config {
     pub timing: Timing,
     /// Folded records that are kept for copies that are a little behind.
     pub kept_max: usize,
+    /// Records that may be answered and not be committed, of the type that allows the most.
+    pub lag_max: usize,
     pub scope: Scope,
     pub chunks: Chunks,
 }

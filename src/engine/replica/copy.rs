@@ -1,6 +1,7 @@
 //! One node's copy of a partition: a backup that follows, or a primary in its reign.
 
 use super::config::{Config, Scope, Stored};
+use super::early::Unreplicated;
 use super::log::{self, Entry, Log, Parted};
 use super::message::{Found, Message, Round};
 use super::recovery::{Extent, Recovered};
@@ -42,8 +43,9 @@ pub(crate) enum Effect<R, S> {
     Install,
     /// What was put together is of no use.
     Unstage,
-    /// These were here and are cut, oldest first: the primary does not have them. They were never
-    /// committed.
+    /// These were here and are cut, oldest first: the primary does not have them, or none knows any
+    /// more whether it does. They were never committed; of asynchronous types they may have been
+    /// answered.
     Cut(Vec<Entry<R>>),
     /// Say to `to` what is left of the partition here, with [`Copy::recalled`].
     Recall {
@@ -147,6 +149,17 @@ impl<R: Clone> Copy<R> {
     /// What its reign has found, all of which earlier primaries may have acknowledged.
     pub(crate) fn inherited(&self) -> Option<Position> {
         self.reign.as_ref().map(|reign| reign.inherited)
+    }
+
+    /// What its reign may lack of what was answered before it, unless it has put the partition
+    /// together. To be reported before anything is answered.
+    pub(crate) fn lacks(&self) -> Option<Unreplicated> {
+        self.reign.as_ref().and_then(|reign| reign.lacks(self.config.lag_max))
+    }
+
+    /// Whether a record is part of its past, as far as that can be told.
+    pub(crate) fn holds(&self, position: Position) -> Option<bool> {
+        self.log.holds(position)
     }
 
     /// The epoch of its reign, if handlers may run.

@@ -132,6 +132,19 @@ impl<R: Clone> Log<R> {
         Some(start.after)
     }
 
+    /// Whether a record is here, or was once it was folded: if that can be told. The past may begin
+    /// later than that.
+    pub(crate) fn holds(&self, position: Position) -> Option<bool> {
+        let Some(next) = self.starts.iter().find(|start| start.epoch > position.epoch) else {
+            return Some(position <= self.last());
+        };
+        match next.after.epoch.cmp(&position.epoch) {
+            Ordering::Equal => Some(position <= next.after),
+            Ordering::Less => Some(false),
+            Ordering::Greater => None,
+        }
+    }
+
     /// Adds a record if it comes right after the last one. Returns whether it is here now.
     pub(crate) fn append(&mut self, entry: Entry<R>) -> bool {
         if entry.position <= self.last() {
@@ -293,6 +306,19 @@ mod tests {
         assert!(!are_sound(&[start(2, at(3, 1))]), "after a later one");
         assert!(!are_sound(&[start(2, at(1, 1)), start(3, at(1, 1))]), "two at one place");
         assert!(!are_sound(&[start(3, at(1, 1)), start(2, at(1, 2))]), "descending");
+    }
+
+    #[test]
+    fn which_records_are_of_its_past_is_known_by_where_epochs_began() {
+        let copy = log(&[(1, 3), (2, 4), (5, 2)]);
+        let holds = |positions: &[(u64, u64)]| -> Vec<Option<bool>> {
+            positions.iter().map(|(epoch, seq)| copy.holds(at(*epoch, *seq))).collect()
+        };
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(holds(&[(1, 3), (1, 4), (2, 4), (2, 5)]), [yes, no, yes, no]);
+        assert_eq!(holds(&[(3, 1), (5, 2), (5, 3), (6, 1)]), [no, yes, no, no]);
+        let anew = Log::<()>::anew(Epoch(7));
+        assert_eq!(anew.holds(at(5, 1)), None, "it is not known what was before");
     }
 
     #[test]

@@ -9,6 +9,10 @@ mod copy;
 #[cfg(any(test, feature = "simulation"))]
 mod durability;
 #[cfg(any(test, feature = "simulation"))]
+mod early;
+#[cfg(any(test, feature = "simulation"))]
+mod hand_in;
+#[cfg(any(test, feature = "simulation"))]
 mod log;
 #[cfg(any(test, feature = "simulation"))]
 mod message;
@@ -30,6 +34,10 @@ pub(crate) use config::{Config, Scope, Timing};
 pub(crate) use copy::{Copy, Effect};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use durability::{Durability, UnderReplicated};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use early::{Early, Replication};
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) use hand_in::{Claim, HandIn, Settled};
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) use log::Entry;
 #[cfg(any(test, feature = "simulation"))]

@@ -8,6 +8,7 @@
 
 use std::collections::BTreeMap;
 
+use super::early::Unreplicated;
 use super::log::Log;
 use super::message::{Message, Round};
 use super::peer::Peer;
@@ -52,6 +53,8 @@ pub(super) struct Reign {
     /// when that has stood still though another's has more.
     seen_stored: Position,
     unstored_since: Option<Instant>,
+    /// It was given this reign by its predecessor, which had committed everything.
+    is_by_token: bool,
     /// Nobody remembers the partition: from what it is put together.
     recovery: Option<Recovery>,
     /// Not before then: an earlier primary may still answer by the leases that were given to it.
@@ -85,6 +88,7 @@ impl Reign {
             is_taking_over: false,
             seen_stored: Position::default(),
             unstored_since: None,
+            is_by_token: false,
             recovery: recovers.then(|| Recovery::new(row.epoch, scope, now)),
             may_activate_at,
         };
@@ -108,7 +112,7 @@ impl Reign {
             (*primary, *next) = (me, None);
         }
         let mut reign = Reign::new(me, at, &row, inherited, now, now, scope);
-        reign.is_taking_over = true;
+        (reign.is_taking_over, reign.is_by_token) = (true, true);
         reign
     }
 
@@ -118,6 +122,15 @@ impl Reign {
             RowReign::Active { next, .. } if self.committed >= last => next,
             _ => None,
         }
+    }
+
+    /// What it may lack of what its predecessor has answered. (What was put together lacks other
+    /// things, too: see [`Gap`](super::Gap).) Whoever is named has all that was committed, so it is
+    /// no more than may be answered without that.
+    pub(super) fn lacks(&self, lag_max: usize) -> Option<Unreplicated> {
+        let at_most = if self.is_by_token { 0 } else { lag_max };
+        let lacks = Unreplicated { after: self.inherited, at_most };
+        self.recovery.is_none().then_some(lacks)
     }
 
     pub(super) fn is_active(&self) -> bool {

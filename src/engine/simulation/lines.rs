@@ -3,8 +3,12 @@
 //! When all memory of a partition is lost, it begins anew with what was found. What was answered of
 //! an object after the version that was found of it is lost. So its history is a tree: all that was
 //! answered up to there together with what was lost is one *line*; with what came after the loss it
-//! is another. Each line must be what a line without any loss must be. An ask that is not answered
-//! in a line may have taken effect in it: it may have been tried before and after the loss.
+//! is another. Objects of asynchronous types part at each promotion, too: what was answered after
+//! the last record that the new primary has of earlier epochs is lost with that. (What no promotion
+//! has lost, none parts: then two lines are one, which says more.) Each line must be what a line
+//! without any loss must be. An ask that is not answered in a line may have taken effect in it: it
+//! may have been tried before and after the loss, or handed in after it. A read that saw what is
+//! lost belongs to the lines before the loss only.
 
 use std::collections::BTreeMap;
 
@@ -14,13 +18,27 @@ use super::object::{Kind, kind_of};
 use super::row::RowKey;
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::Gap;
+use crate::engine::replica::{Gap, Replication};
 
-/// A partition was put together, and has served since.
+/// What a reign has begun with, in place of all that was answered before.
 #[derive(Clone, Debug)]
-pub(super) struct Cut {
+struct Cut {
     epoch: Epoch,
+    /// When it was first seen to serve.
     at: Instant,
+    kept: Kept,
+}
+
+#[derive(Clone, Debug)]
+enum Kept {
+    /// The partition was put together.
+    Found(Lack),
+    /// Everything up to here.
+    Upto(Position),
+}
+
+#[derive(Clone, Debug)]
+struct Lack {
     /// What is said to be lost at the most.
     gap: Gap,
     /// Up to where everything was known to be stored.
@@ -36,7 +54,22 @@ pub(super) struct Lines {
     cuts: BTreeMap<PartitionId, Vec<Cut>>,
 }
 
+/// Where the histories of some objects part.
+struct Tree {
+    cuts: BTreeMap<PartitionId, Vec<Cut>>,
+}
+
 impl Cut {
+    fn keeps(&self, done: &Done, version: Position) -> bool {
+        version.epoch >= self.epoch
+            || match &self.kept {
+                Kept::Found(lack) => lack.keeps(done, version),
+                Kept::Upto(last) => version <= *last,
+            }
+    }
+}
+
+impl Lack {
     fn keeps(&self, done: &Done, version: Position) -> bool {
         let found = self.found.get(&RowKey::Entity(done.key)).copied().unwrap_or_default();
         // Where nothing is, nothing may be left that says since when.
@@ -44,7 +77,7 @@ impl Cut {
             Kind::Slot => found.max(self.watermark).max(self.gap.certain),
             _ => found,
         };
-        version.epoch >= self.epoch || version <= found
+        version <= found
     }
 }
 
@@ -58,16 +91,19 @@ impl Lines {
         self.begun.insert((partition, epoch), (gap, found));
     }
 
-    /// A reign serves, for the first time. Everything up to `watermark` was stored before.
+    /// A reign serves, for the first time. Everything up to `watermark` was stored before. It
+    /// `has` everything up to there, if it has not put the partition together.
     pub(super) fn serves(
         &mut self,
-        partition: PartitionId,
-        epoch: Epoch,
+        (partition, epoch): (PartitionId, Epoch),
         at: Instant,
         watermark: Position,
+        has: Option<Position>,
     ) {
-        if let Some((gap, found)) = self.begun.remove(&(partition, epoch)) {
-            let cut = Cut { epoch, at, gap, watermark, found };
+        let begun = self.begun.remove(&(partition, epoch));
+        let found = begun.map(|(gap, found)| Kept::Found(Lack { gap, watermark, found }));
+        if let Some(kept) = found.or(has.map(Kept::Upto)) {
+            let cut = Cut { epoch, at, kept };
             self.cuts.entry(partition).or_default().push(cut);
         }
     }
@@ -80,10 +116,40 @@ impl Lines {
     ) -> Option<&BTreeMap<RowKey, Position>> {
         let begun = self.begun.range((partition, Epoch(0))..=(partition, upto)).next_back();
         let begun = begun.map(|((_, epoch), (_, found))| (*epoch, found));
-        let cut = self.cuts(partition).last().map(|cut| (cut.epoch, &cut.found));
+        let cuts = self.cuts.get(&partition).into_iter().flatten();
+        let cut = cuts.filter_map(|cut| match &cut.kept {
+            Kept::Found(lack) => Some((cut.epoch, &lack.found)),
+            Kept::Upto(_) => None,
+        });
         begun.into_iter().chain(cut).max_by_key(|(epoch, _)| *epoch).map(|(_, found)| found)
     }
 
+    /// Where these objects' histories part.
+    fn tree(&self, history: &[Done], is_async: bool) -> Tree {
+        let parts = |partition: PartitionId, cut: &Cut| {
+            let lost = |done: &Done| match &done.told {
+                Told::Done { version, .. } => !cut.keeps(done, version.position),
+                Told::Unknown => false,
+            };
+            let mut of_partition = history.iter().filter(|done| done.partition == partition);
+            matches!(cut.kept, Kept::Found(_)) || (is_async && of_partition.any(lost))
+        };
+        let mut cuts = self.cuts.clone();
+        for (partition, cuts) in &mut cuts {
+            cuts.retain(|cut| parts(*partition, cut));
+            cuts.sort_by_key(|cut| cut.epoch);
+            // A primary may see late that it is one, when the next serves already.
+            let mut first = None;
+            for cut in cuts.iter_mut().rev() {
+                cut.at = first.map_or(cut.at, |at: Instant| at.min(cut.at));
+                first = Some(cut.at);
+            }
+        }
+        Tree { cuts }
+    }
+}
+
+impl Tree {
     /// The most lines that a partition has.
     fn len(&self) -> usize {
         1 + self.cuts.values().map(Vec::len).max().unwrap_or_default()
@@ -99,14 +165,15 @@ impl Lines {
             let Told::Done { version, .. } = &done.told else { continue };
             let version = version.position;
             let lost = self.cuts(done.partition).iter().find(|cut| !cut.keeps(done, version));
-            let Some(cut) = lost else { continue };
-            if version <= cut.watermark {
-                return Err(format!("{done:?} was stored, and is lost: {cut:?}"));
+            // What a promotion may lose is only counted.
+            let Some(Kept::Found(lack)) = lost.map(|cut| &cut.kept) else { continue };
+            if version <= lack.watermark {
+                return Err(format!("{done:?} was stored, and is lost: {lack:?}"));
             }
             // What is known to have been there counts, too.
-            let is_counted = version > cut.gap.newest || cut.gap.unsure() != Some(0);
-            if version <= cut.gap.certain || !is_counted {
-                return Err(format!("{done:?} is lost, and not in the gap: {cut:?}"));
+            let is_counted = version > lack.gap.newest || lack.gap.unsure() != Some(0);
+            if version <= lack.gap.certain || !is_counted {
+                return Err(format!("{done:?} is lost, and not in the gap: {lack:?}"));
             }
         }
         Ok(())
@@ -136,12 +203,25 @@ impl Lines {
 impl Simulation {
     /// What the clients were told can be.
     pub(super) fn check_history(&self) -> Result<(), String> {
-        self.lines.check_gaps(&self.history)?;
-        if !self.plan.may_lose {
-            return history::check(&self.history, self.plan.drift);
+        let is_async = |done: &&Done| self.plan.asynchronous.of(done.key) != Replication::Sync;
+        let history = || self.history.iter();
+        let sync: Vec<Done> = history().filter(|done| !is_async(done)).cloned().collect();
+        let other: Vec<Done> = history().filter(is_async).cloned().collect();
+        let tree = self.lines.tree(&sync, false);
+        tree.check_gaps(&sync)?;
+        if self.plan.may_lose {
+            self.check_lines(&tree, &sync)?;
+        } else {
+            history::check(&sync, self.plan.drift)?;
         }
-        for number in 0..self.lines.len() {
-            let line = self.lines.line(number, &self.history);
+        let tree = self.lines.tree(&other, true);
+        tree.check_gaps(&other)?;
+        self.check_lines(&tree, &other)
+    }
+
+    fn check_lines(&self, tree: &Tree, history: &[Done]) -> Result<(), String> {
+        for number in 0..tree.len() {
+            let line = tree.line(number, history);
             history::check(&line, self.plan.drift)
                 .map_err(|what| format!("line {number}: {what}"))?;
         }

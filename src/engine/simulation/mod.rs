@@ -9,6 +9,7 @@
 //! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
 //! do not know that they are none, answers that are lost, entries that come twice.
 
+mod asynchronous;
 mod backlog;
 mod beats;
 mod client;
@@ -25,10 +26,12 @@ mod mail;
 mod network;
 mod node;
 mod object;
+mod out;
 mod parcel;
 mod part;
 mod plan;
 pub(crate) mod random;
+mod reconcile;
 mod record;
 mod replace;
 mod rest;
@@ -50,6 +53,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use asynchronous::Tails;
 use client::Client;
 use consensus::Consensus;
 use history::Done;
@@ -185,6 +189,7 @@ pub(crate) struct Simulation {
     /// Up to where each partition has answered.
     answered: BTreeMap<PartitionId, Position>,
     losses: Losses,
+    tails: Tails,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -228,6 +233,7 @@ impl Simulation {
             absent: Absent::new(&plan),
             network: Network::new(&plan),
             losses: Losses::new(&random),
+            tails: Tails::default(),
             lines: Lines::default(),
             store: Store::default(),
             plan,

@@ -3,47 +3,32 @@
 //! What the shell does in production is done here in the same order: read the clock, step the
 //! engines, perform what they want.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
 use super::mail::Letter;
 use super::object::State;
+pub(super) use super::out::Out;
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
 use super::plan::Plan;
 use super::record::Record;
-use super::row::RowKey;
 use super::starvation::Hunger;
 use super::store::{Batch, Store};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::controller::Controller;
-use crate::engine::id::{Epoch, NodeId, PartitionId, Position};
+use crate::engine::id::{NodeId, PartitionId};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::lease::{Given, Pulse, Taken};
-use crate::engine::replica::{Copy, Effect, Gap, Message, Scope};
+use crate::engine::replica::{Copy, Effect, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
     Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, Row,
     RowChange,
 };
-
-/// What a node sends.
-#[derive(Default)]
-pub(super) struct Out {
-    pub parcels: Vec<(Endpoint, Parcel)>,
-    pub proposals: Vec<Command>,
-    /// What it has answered: up to where that must never be lost.
-    pub answered: Vec<(PartitionId, Position)>,
-    /// What it has put together: in which epoch, what may be lacking, and what is there.
-    pub recovered: Vec<(PartitionId, Epoch, Gap, BTreeMap<RowKey, Position>)>,
-    /// What was here, and the primary did not have.
-    pub cut: Vec<(PartitionId, Position)>,
-    /// Where it has answered by lease.
-    pub leased: Vec<PartitionId>,
-}
 
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Process {
@@ -248,11 +233,13 @@ impl Node {
         let (Some(at), Some(row)) = (self.table.at(partition), self.table.row(partition)) else {
             return;
         };
+        let me = self.member();
         let part = &mut self.parts[usize::from(partition.0)];
         let given_until = self.given.until(partition);
         let may_activate_at =
             if is_broken(Breakage::LeaseNotWaited) { now } else { given_until.max(now) };
         part.is_short = row.is_short(self.table.copies());
+        part.left_out(me, row);
         let mut effects = Vec::new();
         part.copy.seen(at, row, may_activate_at, now, &mut effects);
         self.perform(partition, effects, out);
@@ -326,6 +313,12 @@ impl Node {
                     self.go_on(now, to, out);
                 }
             }
+            Parcel::HandIn { partition, entries } => {
+                self.handed_in(now, from, partition, entries, out);
+            }
+            Parcel::Settled { partition, settled } => {
+                self.parts[usize::from(partition.0)].hand_in.settled(&settled);
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
@@ -375,6 +368,7 @@ impl Node {
 
     /// Does what is due at a partition.
     pub(super) fn go_on(&mut self, now: Instant, partition: PartitionId, out: &mut Out) {
+        self.settle(now, partition, out);
         let mut effects = Vec::new();
         self.parts[usize::from(partition.0)].copy.drive(&self.table, now, &mut effects);
         self.perform(partition, effects, out);
@@ -385,6 +379,7 @@ impl Node {
         let loads = serves.map(|epoch| part.take_loads(now, epoch)).unwrap_or_default();
         let batch = part.drain(now);
         self.write(batch, out);
+        self.hand_in(now, partition, out);
         let loads = loads.into_iter().map(|load| (self.store(), Parcel::Load(load)));
         out.parcels.extend(loads.collect::<Vec<_>>());
         for (to, letter) in letters.into_iter().flatten() {
@@ -439,6 +434,7 @@ impl Node {
                 Effect::Cut(entries) => {
                     let cut = entries.iter().map(|entry| (partition, entry.position));
                     out.cut.extend(cut);
+                    part.lacks(entries);
                 }
                 Effect::Stage { is_first, entries, rows } => part.stage(is_first, entries, rows),
                 Effect::Install => part.install_staged(&self.disk),
@@ -474,7 +470,8 @@ impl Node {
         let Some(committed) = part.copy.committed() else { return };
         let has_lease = self.is_let(now, partition);
         for held in self.parts[usize::from(partition.0)].take_ready(committed, has_lease) {
-            out.answered.push((partition, held.waits_for));
+            let answered = if held.is_early { &mut out.early } else { &mut out.answered };
+            answered.push((partition, held.waits_for));
             out.leased.extend(held.round.is_none().then_some(partition));
             let parcel = Parcel::Reply { number: held.number, reply: held.reply };
             out.parcels.push((Endpoint::Client(held.client), parcel));

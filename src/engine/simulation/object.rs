@@ -12,6 +12,7 @@ use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::id::{PartitionId, Position, SessionId};
 use crate::engine::instant::Timestamp;
 use crate::engine::outbox::Number;
+use crate::engine::replica::Settled;
 
 /// Names an object of a partition; tells its kind, too.
 pub(super) type Key = u8;
@@ -112,6 +113,8 @@ pub(super) struct Entity {
     /// The last message from each partition that was applied here, until the partition's own
     /// number has passed it.
     pub applied: BTreeMap<PartitionId, Number>,
+    /// What was handed in of it, and is settled.
+    pub settled: Settled,
 }
 
 /// A whole copy.
@@ -249,6 +252,7 @@ impl Entity {
             answers: Answers::new(),
             sent: BTreeMap::new(),
             applied: BTreeMap::new(),
+            settled: Settled::default(),
         }
     }
 }

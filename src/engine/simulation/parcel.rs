@@ -7,7 +7,7 @@ use super::record::Record;
 use super::store::{Batch, Stored};
 use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Found, Message};
+use crate::engine::replica::{Entry, Found, Message};
 use crate::engine::report::{Report, ReportNumber};
 use crate::engine::suspicion::Word;
 use crate::engine::table::{At, Command, Delta, Member, TableVersion};
@@ -113,6 +113,16 @@ pub(super) enum Parcel {
         from: PartitionId,
         to: PartitionId,
         letter: Letter,
+    },
+    /// To a primary: records that it may not have.
+    HandIn {
+        partition: PartitionId,
+        entries: Vec<Entry<Record>>,
+    },
+    /// Of these nothing is to be kept.
+    Settled {
+        partition: PartitionId,
+        settled: Vec<Position>,
     },
     Write(Batch),
     Stored(Stored),

@@ -3,9 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
+use super::asynchronous::Asynchronous;
 use super::backlog::Backlog;
 use super::object::{Key, State};
-use super::parcel::Reply;
+use super::parcel::{Endpoint, Reply};
 use super::plan::Plan;
 use super::record::Record;
 use super::row::RowKey;
@@ -14,7 +15,9 @@ use super::store::{Batch, Store, Stored};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
-use crate::engine::replica::{Copy, Durability, Entry, Found, Message, Recovered, Round, Scope};
+use crate::engine::replica::{
+    Copy, Durability, Early, Entry, Found, HandIn, Message, Recovered, Replication, Round, Scope,
+};
 use crate::engine::table::Member;
 
 /// An answer that waits for what it depends on.
@@ -27,6 +30,10 @@ pub(super) struct Held {
     /// Of a read that rests on no lease.
     pub round: Option<Round>,
     pub is_read: bool,
+    /// Of what it answers.
+    pub replication: Replication,
+    /// Given though what it depends on is not committed.
+    pub is_early: bool,
 }
 
 pub(super) struct Part {
@@ -51,6 +58,13 @@ pub(super) struct Part {
     pub(super) durability: Durability,
     /// Whether fewer copies are in sync than are wanted, as far as is known here.
     pub(super) is_short: bool,
+    pub(super) asynchronous: Asynchronous,
+    /// What is answered and not committed.
+    early: Early,
+    /// What this copy holds that its primary may not.
+    pub(super) hand_in: HandIn<Record>,
+    /// As a primary: what others have handed in, the last of each.
+    pub(super) claims: BTreeMap<Endpoint, Vec<Entry<Record>>>,
 }
 
 impl Part {
@@ -73,6 +87,10 @@ impl Part {
             evict_every: plan.evict_every,
             durability: plan.durability,
             is_short: true,
+            asynchronous: plan.asynchronous.clone(),
+            early: Early::default(),
+            hand_in: HandIn::default(),
+            claims: BTreeMap::new(),
         }
     }
 
@@ -84,6 +102,8 @@ impl Part {
             self.backlog = None;
         }
         (self.found, self.scanned) = (BTreeMap::new(), None);
+        self.early.end();
+        self.claims.clear();
         let kept = if is_broken(Breakage::HeldOutlivesReign) { self.held.len() } else { 0 };
         let held = self.held.drain(kept..).map(|held| (held.client, held.number, Reply::Unknown));
         let waiting = waiting.into_iter().flatten();
@@ -103,7 +123,15 @@ impl Part {
             if let Some(backlog) = &mut self.backlog
                 && !is_broken(Breakage::StoredBeforeCommit)
             {
-                record.keys().into_iter().for_each(|key| backlog.note(position, key));
+                // Else its primary has noted it before.
+                let is_due = |key: &RowKey| match key {
+                    RowKey::Entity(key) if is_broken(Breakage::AsyncStoredEarly) => {
+                        self.live.is_none() || self.asynchronous.of(*key) == Replication::Sync
+                    }
+                    _ => true,
+                };
+                let keys = record.keys().into_iter().filter(is_due);
+                keys.for_each(|key| backlog.note(position, key));
             }
             self.folded.write(position, &record);
         }
@@ -225,7 +253,12 @@ impl Part {
 
     fn seen_and_backlog(&mut self) -> Option<(&State, &mut Backlog)> {
         let seen = match &self.live {
-            Some(live) if is_broken(Breakage::StoredBeforeCommit) => &live.state,
+            Some(live)
+                if is_broken(Breakage::StoredBeforeCommit)
+                    || is_broken(Breakage::AsyncStoredEarly) =>
+            {
+                &live.state
+            }
             _ => &self.folded,
         };
         self.backlog.as_mut().map(|backlog| (seen, backlog))
@@ -294,19 +327,35 @@ impl Part {
         let answers = self.durability.answers(self.is_short);
         let is_allowed = |held: &Held| match held.round {
             Some(round) => confirmed >= Some(round) || is_broken(Breakage::ConfirmedUnasked),
+            None if held.replication != Replication::Sync => {
+                has_lease || is_broken(Breakage::AsyncWithoutLease)
+            }
             None => has_lease,
         };
-        let is_ready = |held: &Held| {
+        let early = &mut self.early;
+        early.commit(committed);
+        let mut is_ready = |held: &mut Held| {
             let is_early = is_broken(Breakage::AnsweredBeforeCommit)
                 || (held.is_read && is_broken(Breakage::ReadBeforeCommit));
-            is_allowed(held)
-                && (held.waits_for <= committed || is_early)
+            let is_ready = is_allowed(held)
                 && (held.waits_for <= persisted || !stores_first)
-                && (held.is_read || answers)
+                && (held.is_read || answers);
+            if is_ready && held.waits_for > committed && !is_early {
+                // The store takes only what is committed: who waits for it waits for both.
+                held.is_early = early.tell(held.waits_for, held.replication);
+                return held.is_early;
+            }
+            is_ready
         };
         // Each waits for what it saw, and not for what came before it.
-        let (ready, held) = self.held.drain(..).partition(is_ready);
-        self.held = held;
-        Vec::from(ready)
+        let (mut ready, mut rest) = (Vec::new(), VecDeque::new());
+        for mut held in self.held.drain(..) {
+            match is_ready(&mut held) {
+                true => ready.push(held),
+                false => rest.push_back(held),
+            }
+        }
+        self.held = rest;
+        ready
     }
 }

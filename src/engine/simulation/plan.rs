@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::asynchronous::Asynchronous;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
@@ -42,6 +43,8 @@ pub(crate) struct Plan {
     /// How often an entity leaves the memory of a partition, if ever.
     pub evict_every: Option<Duration>,
     pub durability: Durability,
+    /// Which objects are answered before the other copies have what they answer.
+    pub asynchronous: Asynchronous,
     /// Whether anything may be lost: more crashes than any promise covers.
     pub may_lose: bool,
     pub delays: Delays,
@@ -112,7 +115,7 @@ impl Plan {
             pace: cutting.pick(&[0, 1, 5, 20]).into_millis(),
             tail_min: cutting.pick(&[4, 16, 64]) as usize,
         };
-        let replica = Config { timing, kept_max, scope, chunks };
+        let replica = Config { timing, kept_max, lag_max: 0, scope, chunks };
         let mut losing = Random::new(random.clone().next() ^ 0x6c6f_7369_6e67);
         let under_replicated = losing.pick(&[
             UnderReplicated::WriteThrough,
@@ -151,6 +154,7 @@ impl Plan {
             replica,
             evict_every: apart.percent(60).then(|| apart.millis(20, 400)),
             durability,
+            asynchronous: Asynchronous::default(),
             may_lose,
             delays,
             delay_max: random.pick(&[2, 10, 40]).into_millis(),
@@ -174,6 +178,8 @@ impl Plan {
             clocks: random.next(),
             drift: 0,
         };
+        plan.asynchronous = Asynchronous::draw(random, plan.keys);
+        plan.replica.lag_max = plan.asynchronous.lag_max;
         // Some have bad clocks, and know it.
         if random.percent(25) {
             plan.terms.margin = plan.terms.lease / 5;

@@ -24,6 +24,7 @@ impl Simulation {
             .find_map(of_row)
             .or_else(|| self.misplaced())
             .or_else(|| self.unrest_of_voters())
+            .or_else(|| self.unrest_of_hand_ins())
     }
 
     fn unrest_of(&self, partition: PartitionId, row: &Row) -> Option<String> {
@@ -66,7 +67,7 @@ impl Simulation {
     }
 
     /// What a copy has in memory and in the store that it drains into.
-    fn whole(&self, member: Member, partition: PartitionId) -> State {
+    pub(super) fn whole(&self, member: Member, partition: PartitionId) -> State {
         let node = &self.nodes[member.directory.0 as usize];
         let store = match self.plan.replica.scope {
             Scope::Shared => &self.store,
@@ -91,6 +92,7 @@ impl Simulation {
                 }
             }
         }
+        self.check_settled()?;
         if self.plan.may_lose {
             return Ok(());
         }

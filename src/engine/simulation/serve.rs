@@ -17,7 +17,7 @@ use crate::engine::execution::{
 use crate::engine::id::{Epoch, PartitionId, Position, RequestId, Seq, SessionId, Version};
 use crate::engine::instant::{Instant, Timestamp};
 use crate::engine::outbox::Number;
-use crate::engine::replica::Scope;
+use crate::engine::replica::{Replication, Scope};
 
 const LIMITS: SessionLimits = SessionLimits {
     idle_after: Duration::from_secs(3600),
@@ -88,14 +88,36 @@ impl Part {
                     Ask::Read(.., Consistency::Confirmed) => self.copy.confirm(),
                     _ => None,
                 };
-                self.held.push_back(Held { client, number, reply, waits_for, round, is_read });
+                let replication = self.replication(ask, &reply);
+                let is_early = false;
+                let held = Held {
+                    client,
+                    number,
+                    reply,
+                    waits_for,
+                    round,
+                    is_read,
+                    replication,
+                    is_early,
+                };
+                self.held.push_back(held);
                 None
             }
             Err(reply) => Some(reply),
         }
     }
 
-    fn go_live(&mut self, now: Instant, epoch: Epoch) {
+    /// Sessions belong to no type: that one is open, or is not, waits for every copy.
+    fn replication(&self, ask: Ask, reply: &Reply) -> Replication {
+        match (ask, reply) {
+            (Ask::Read(key, ..) | Ask::Write { key, .. }, Reply::Done { .. }) => {
+                self.asynchronous.of(key)
+            }
+            _ => Replication::Sync,
+        }
+    }
+
+    pub(super) fn go_live(&mut self, now: Instant, epoch: Epoch) {
         if let Some(live) = &mut self.live {
             live.epoch = epoch;
             live.life.pass(now);
@@ -165,7 +187,10 @@ impl Part {
         match entity.answers.judge(ask, floor) {
             Verdict::Run => (),
             Verdict::Answered(_) if is_broken(Breakage::RetryRuns) => (),
-            Verdict::Answered(Outcome::Reply(bytes)) => return Ok(recorded(bytes)),
+            Verdict::Answered(Outcome::Reply(bytes)) => {
+                let (output, version, at) = recorded(bytes);
+                return Ok((Reply::Done { output, version }, at));
+            }
             Verdict::Expired => return Ok((Reply::Expired, last)),
             verdict => unreachable!("{verdict:?} of {ask:?}"),
         }
@@ -335,8 +360,13 @@ impl Part {
             live.life.watch(*key, entity);
             live.loads.missing.remove(key);
         }
+        let is_early = |record: &Record| {
+            let key = record.entity.as_ref().map(|(key, _)| *key);
+            is_broken(Breakage::AsyncStoredEarly)
+                && key.is_some_and(|key| self.asynchronous.of(key) != Replication::Sync)
+        };
         if let Some(backlog) = &mut self.backlog
-            && is_broken(Breakage::StoredBeforeCommit)
+            && (is_broken(Breakage::StoredBeforeCommit) || is_early(&record))
         {
             record.keys().into_iter().for_each(|key| backlog.note(position, key));
         }
@@ -356,20 +386,19 @@ fn sent(input: Input, output: &Output) -> Option<Deposit> {
 }
 
 /// An answer as it is recorded: where that was, the version, and what was answered.
-fn to_record(at: Position, version: Version, output: &Output) -> Box<[u8]> {
+pub(super) fn to_record(at: Position, version: Version, output: &Output) -> Box<[u8]> {
     let places = [at, version.position].map(|place| [place.epoch.0, place.seq.0]);
     let words = places.into_iter().flatten().chain(output.to_words());
     words.flat_map(u64::to_le_bytes).collect()
 }
 
 /// What a retry hears, and what that depends on.
-fn recorded(bytes: &[u8]) -> (Reply, Position) {
+pub(super) fn recorded(bytes: &[u8]) -> (Output, Version, Position) {
     let word = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).expect("whole words");
     let words: Vec<u64> = bytes.chunks(8).map(word).collect();
     let place = |at: usize| Position { epoch: Epoch(words[at]), seq: Seq(words[at + 1]) };
     let version = Version { position: place(2), index: 0 };
-    let reply = Reply::Done { output: Output::from_words(&words[4..]), version };
     let waits_for =
         if is_broken(Breakage::RecordedBeforeCommit) { Position::default() } else { place(0) };
-    (reply, waits_for)
+    (Output::from_words(&words[4..]), version, waits_for)
 }

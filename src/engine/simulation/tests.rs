@@ -27,7 +27,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::SnapshotWithoutTail, 2),
     (Breakage::AnsweredBeforeCommit, 3),
     (Breakage::ReadBeforeCommit, 3),
-    (Breakage::RemovedAtOnce, 61),
+    (Breakage::RemovedAtOnce, 1442),
     (Breakage::AnswersNotReplicated, 2),
     (Breakage::SessionsNotReplicated, 2),
     (Breakage::FloorsNotReplicated, 2505),
@@ -73,6 +73,11 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::VoterForgot, 14),
     (Breakage::OldVotersIgnored, 314),
     (Breakage::FenceNotRaised, 1302),
+    (Breakage::AsyncLagUnbounded, 693),
+    (Breakage::AsyncWithoutLease, 42),
+    (Breakage::AsyncStoredEarly, 0),
+    (Breakage::HandInForgotten, 42),
+    (Breakage::HandInTwice, 30),
 ];
 
 #[test]

@@ -21,6 +21,7 @@ impl Simulation {
         for (partition, epoch, gap, found) in &out.recovered {
             self.lines.recovered((*partition, *epoch), *gap, found.clone());
         }
+        self.watch_early(node, out);
         for partition in &out.leased {
             self.watch_answer(node, *partition);
         }
@@ -42,6 +43,9 @@ impl Simulation {
 
     /// What is cut has never been answered. (Of other epochs the last answer says nothing.)
     fn watch_cut(&mut self, node: usize, partition: PartitionId, position: Position) {
+        if self.nodes[node].copy(partition).holds(position).is_none() {
+            return; // nobody can tell
+        }
         let answered = self.answered.get(&partition).copied().unwrap_or_default();
         if position.epoch == answered.epoch && position <= answered && !self.plan.may_lose {
             let what =
@@ -65,7 +69,9 @@ impl Simulation {
             let is_new = !self.primaries.contains_key(&(partition, epoch));
             let first = *self.primaries.entry((partition, epoch)).or_insert(member);
             if is_new {
-                self.lines.serves(partition, epoch, self.now, watermark);
+                let has = self.nodes[node].copy(partition).lacks().map(|lacks| lacks.after);
+                self.lines.serves((partition, epoch), self.now, watermark, has);
+                self.watch_tail(node, partition, epoch);
                 self.move_back_sometimes(partition, epoch);
             }
             if first != member {

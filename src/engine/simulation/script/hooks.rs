@@ -140,6 +140,8 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::BeatAnswer { .. } => "answer",
         Parcel::Refused { .. } => "refused",
         Parcel::Letter { .. } => "letter",
+        Parcel::HandIn { .. } => "hand-in",
+        Parcel::Settled { .. } => "settled",
         Parcel::Write(_) => "write",
         Parcel::Stored(_) => "stored",
         Parcel::Load(_) => "load",

@@ -3,8 +3,9 @@
 //! `row`, `primary`, `copies`, `status NODE`, `members` (how many are up), `serving` (whose
 //! handlers may run), `entitled` (whose answers may be given), `voters` (and how many of them have
 //! lost their log), `value KEY` (committed, at each holder that is there), `held KIND` (how many),
-//! `answers` (those not shown yet). Nodes are shown in the order in which the script has named
-//! them; one that it has not is `another`.
+//! `lost` (records that were answered before they were committed, and lost, and those that were
+//! handed in), `answers` (those not shown yet). Nodes are shown in the order in which the script
+//! has named them; one that it has not is `another`.
 
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
@@ -62,6 +63,10 @@ impl Play {
             ["held", kind] => {
                 let held = self.simulation.script.held.iter().filter(|(held, _)| held == kind);
                 format!("held {kind}: {}", held.count())
+            }
+            ["lost"] => {
+                let tails = &self.simulation.tails;
+                format!("lost {}, handed in {}", tails.lost(), tails.settled())
             }
             ["answers"] => {
                 self.show_answers(None);

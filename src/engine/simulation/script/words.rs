@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::super::Simulation;
+use super::super::asynchronous::Asynchronous;
 use super::super::object::{Input, Key, Kind, Money, kind_of};
 use super::super::plan::{Plan, patience, terms};
 use super::{Name, Play};
@@ -61,6 +62,13 @@ pub(super) fn plan(line: &str) -> Plan {
                 let policies = [Degrade, WriteThrough, Refuse];
                 plan.durability.under_replicated = policies[value as usize];
             }
+            // So many records of registers and sets may be answered and not be committed.
+            "async" => {
+                let keys =
+                    (0..plan.keys).filter(|it| [Kind::Register, Kind::Set].contains(&kind_of(*it)));
+                plan.asynchronous = Asynchronous { keys: keys.collect(), lag_max: value as usize };
+                plan.replica.lag_max = value as usize;
+            }
             "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
@@ -104,6 +112,7 @@ fn calm() -> Plan {
                 window_max: 1000,
             },
             kept_max: 1000,
+            lag_max: 0,
             scope: Scope::Shared,
             chunks: Chunks { rows_max: 1000, window: 2, pace: millis(5), tail_min: 64 },
         },
@@ -112,6 +121,7 @@ fn calm() -> Plan {
             writes_through: false,
             under_replicated: UnderReplicated::Degrade,
         },
+        asynchronous: Asynchronous::default(),
         may_lose: false,
         delays: Delays {
             readmit_after: millis(300),
