@@ -123,6 +123,16 @@ pub(crate) enum Breakage {
     AbsenceDated,
     /// A store takes a batch that comes after a later one.
     LateBatchWritten,
+    /// What a store refuses counts as stored before its dead letter is.
+    ParkedUnstored,
+    /// Who loads an entity from a store gets its row, though a dead letter is newer.
+    LettersNotLoaded,
+    /// So does who puts a partition together, or reads it from a store of its own.
+    LettersNotFound,
+    /// So does who is sent a whole copy.
+    LettersNotCopied,
+    /// A dead letter stays though a newer row is there.
+    LetterKept,
     /// What is left of removed entities is dropped before all stores know that they are removed.
     TombstonesDroppedEarly,
     /// It is dropped though somebody is brought up to date, or would be asked, who may not know.
@@ -222,6 +232,11 @@ impl Breakage {
         Breakage::DirtyEvicted,
         Breakage::LateLoadInstalled,
         Breakage::LateBatchWritten,
+        Breakage::ParkedUnstored,
+        Breakage::LettersNotLoaded,
+        Breakage::LettersNotFound,
+        Breakage::LettersNotCopied,
+        Breakage::LetterKept,
         Breakage::TombstonesDroppedEarly,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::object::State;
 use super::row::RowKey;
-use super::store::{Batch, Put, Stored};
+use super::store::{Batch, Put, Stored, Write};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq, Version};
 use crate::engine::instant::Instant;
@@ -189,7 +189,8 @@ impl Backlog {
                     self.on_its_way.extend(keys.clone());
                     let row = |entry: &Entry| {
                         let (key, upto) = (RowKey::of(entry.entity), entry.version.position);
-                        (key, state.row(key).ok_or(upto), self.put_of(key))
+                        let (row, put) = (state.row(key).ok_or(upto), self.put_of(key));
+                        Write { key, row, put, is_letter: entry.parking.is_some() }
                     };
                     let rows = entries.iter().map(row).collect();
                     let (partition, epoch, queue, watermark) =
@@ -199,15 +200,13 @@ impl Backlog {
                 Effect::Persisted { seq } if seq > Seq(0) => {
                     persisted = Some(Position { epoch: self.epoch, seq });
                 }
-                Effect::Stored { entity, .. } => {
+                // A dead letter is as durable as a row.
+                Effect::Stored { entity, .. } | Effect::Parked { entity, .. } => {
                     self.forced.remove(&RowKey::of(entity));
                     self.on_its_way.remove(&RowKey::of(entity));
                 }
                 Effect::Violated(violation) => panic!("{violation}"),
-                Effect::Parked { .. }
-                | Effect::Persisted { .. }
-                | Effect::Retrying { .. }
-                | Effect::Fenced { .. } => (),
+                Effect::Persisted { .. } | Effect::Retrying { .. } | Effect::Fenced { .. } => (),
             }
         }
         if is_broken(Breakage::WatermarkTooHigh) {

@@ -30,6 +30,7 @@ mod part;
 mod plan;
 pub(crate) mod random;
 mod record;
+mod refusal;
 mod replace;
 mod rest;
 mod row;
@@ -58,6 +59,7 @@ use network::Network;
 use node::{Node, Out};
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
+use refusal::Refusals;
 use replace::Absent;
 use store::Store;
 use voting::Entry;
@@ -102,6 +104,12 @@ enum Happening {
     StoreUp,
     /// A node's own store is well again.
     DiskUp(usize),
+    /// A store begins to refuse something.
+    Refuse,
+    /// A node's own takes everything again, or the shared one.
+    Accept(Option<usize>),
+    /// An operator has replayed what was refused.
+    Replay,
     Resume(usize),
     Crash(usize),
     /// An operator does not expect a node back as it was.
@@ -178,6 +186,7 @@ pub(crate) struct Simulation {
     /// Up to where each partition has answered.
     answered: BTreeMap<PartitionId, Position>,
     losses: Losses,
+    refusals: Refusals,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -221,6 +230,7 @@ impl Simulation {
             absent: Absent::new(&plan),
             network: Network::new(&plan),
             losses: Losses::new(&random),
+            refusals: Refusals::new(&random),
             lines: Lines::default(),
             store: Store::default(),
             plan,
@@ -256,6 +266,7 @@ impl Simulation {
             self.after(Duration::from_millis(500), Happening::Client(client));
         }
         self.after(self.plan.fault_every * 2, Happening::Fault);
+        self.begin_refusals();
         self.after(self.plan.faults_until, Happening::Heal);
     }
 
@@ -329,6 +340,9 @@ impl Simulation {
             Happening::Isolate(node) => self.isolate(node),
             Happening::StoreUp => self.store_up(),
             Happening::DiskUp(node) => self.disk_up(node),
+            Happening::Refuse => self.refuse(),
+            Happening::Accept(node) => self.accept(node),
+            Happening::Replay => self.replay_on(),
             Happening::Move(partition) => {
                 self.move_primary(partition);
             }

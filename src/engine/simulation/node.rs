@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
-use super::mail::Letter;
 use super::object::State;
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
 use super::part::Part;
@@ -26,8 +25,7 @@ use crate::engine::replica::{Copy, Effect, Gap, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
-    Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, Row,
-    RowChange,
+    Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, RowChange,
 };
 
 /// What a node sends.
@@ -326,6 +324,13 @@ impl Node {
                     self.go_on(now, to, out);
                 }
             }
+            Parcel::Replay { partition, key, version } => {
+                let part = &mut self.parts[usize::from(partition.0)];
+                if let Some(epoch) = part.copy.serves() {
+                    part.replay(now, epoch, key, version);
+                    self.go_on(now, partition, out);
+                }
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
@@ -402,14 +407,6 @@ impl Node {
 
     fn write(&self, batch: Option<Batch>, out: &mut Out) {
         out.parcels.extend(batch.map(|batch| (self.store(), Parcel::Write(batch))));
-    }
-
-    /// Sends a letter to whoever is the primary of a partition, as far as is known here.
-    fn post(&self, from: PartitionId, to: PartitionId, letter: Letter, out: &mut Out) {
-        if let Some(primary) = self.table.row(to).and_then(Row::primary) {
-            let node = Endpoint::Node(primary.directory.0 as usize);
-            out.parcels.push((node, Parcel::Letter { from, to, letter }));
-        }
     }
 
     fn perform(

@@ -128,6 +128,12 @@ pub(super) enum Parcel {
     },
     Load(Load),
     Loaded(Loaded),
+    /// An operator has a dead letter replayed.
+    Replay {
+        partition: PartitionId,
+        key: Key,
+        version: Position,
+    },
     Ask {
         number: u64,
         partition: PartitionId,

@@ -121,7 +121,11 @@ impl Part {
         };
         for key in store.keys(self.id).into_iter().filter(|key| !is_here(key)) {
             // A tombstone that is only there is one that was dropped.
-            let row = store.row(self.id, key).filter(|row| !row.is_tombstone());
+            let row = match is_broken(Breakage::LettersNotCopied) {
+                true => store.accepted(self.id, key),
+                false => store.row(self.id, key),
+            };
+            let row = row.filter(|row| !row.is_tombstone());
             row.cloned().into_iter().for_each(|row| whole.read(key, row));
         }
         whole

@@ -61,6 +61,8 @@ pub(crate) struct Plan {
     pub operator_percent: u64,
     /// Of what goes wrong with stores.
     pub disk_percent: u64,
+    /// Of times at which a store may begin to refuse some rows, how many it does.
+    pub refuse_percent: u64,
     /// Of all that ends at once.
     pub disaster_percent: u64,
     pub isolate_percent: u64,
@@ -154,6 +156,10 @@ impl Plan {
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),
+            refuse_percent: match apart.percent(40) {
+                true => percent(&mut apart, 90),
+                false => 0,
+            },
             disaster_percent: percent(random, if may_lose { 60 } else { 15 }),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),

@@ -54,6 +54,9 @@ impl Simulation {
         if let Some(what) = stores.iter().find_map(|store| unstored(partition, state, store)) {
             return Some(what);
         }
+        if let Some(letter) = stores.iter().find_map(|store| store.letters(partition).pop()) {
+            return Some(format!("has a dead letter of {letter:?}"));
+        }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
         let behind = in_sync.iter().find(|member| folded(*member) != last)?;

@@ -95,7 +95,7 @@ impl Part {
         }
     }
 
-    fn go_live(&mut self, now: Instant, epoch: Epoch) {
+    pub(super) fn go_live(&mut self, now: Instant, epoch: Epoch) {
         if let Some(live) = &mut self.live {
             live.epoch = epoch;
             live.life.pass(now);

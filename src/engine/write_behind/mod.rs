@@ -29,6 +29,7 @@ pub(crate) use event::{BatchId, Effect, Entry, Event, Failure, Outcome, Parking}
 use pending::PendingSet;
 use retry::Backoff;
 
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{EntityId, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::invariant::{Violation, invariant};
@@ -303,6 +304,9 @@ impl WriteBehind {
             return;
         }
         let Some(mut parking) = entry.parking else {
+            if is_broken(Breakage::ParkedUnstored) {
+                return self.stored(entry, effects);
+            }
             let attempts = self.pending.attempts(entity);
             self.pending.park(entity, now, Parking { reason, attempts, refusals: 0 });
             return;

@@ -149,6 +149,7 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::Delta(_) => "news",
         Parcel::Propose(_) => "propose",
         Parcel::Shrink { .. } => "unwanted",
+        Parcel::Replay { .. } => "replay",
         Parcel::Ask { .. } => "ask",
         Parcel::Reply { .. } => "reply",
     }

@@ -11,6 +11,7 @@ mod conditions;
 mod durability;
 mod handover;
 mod hooks;
+mod letters;
 mod life;
 mod membership;
 mod network;

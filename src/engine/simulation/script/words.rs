@@ -128,6 +128,7 @@ fn calm() -> Plan {
         pause_percent: 0,
         operator_percent: 0,
         disk_percent: 0,
+        refuse_percent: 0,
         disaster_percent: 0,
         isolate_percent: 0,
         cut_percent: 0,
@@ -164,6 +165,11 @@ pub(super) fn read(key: Key) -> Input {
         Kind::Slot => Input::Slot(slot::Input::Read),
         Kind::Bell => Input::Bell(list::Input::Read),
     }
+}
+
+/// Whether that is an object which only its clients change.
+pub(super) fn is_lasting(key: Key) -> bool {
+    matches!(kind_of(key), Kind::Register | Kind::Counter | Kind::List | Kind::Set)
 }
 
 pub(super) fn write(key: Key, value: u64) -> Input {
