@@ -133,6 +133,8 @@ pub(crate) enum Breakage {
     LettersNotCopied,
     /// A dead letter stays though a newer row is there.
     LetterKept,
+    /// A write counts as stored though the store has kept something newer.
+    SupersededCountsAsStored,
     /// What is left of removed entities is dropped before all stores know that they are removed.
     TombstonesDroppedEarly,
     /// It is dropped though somebody is brought up to date, or would be asked, who may not know.
@@ -237,6 +239,7 @@ impl Breakage {
         Breakage::LettersNotFound,
         Breakage::LettersNotCopied,
         Breakage::LetterKept,
+        Breakage::SupersededCountsAsStored,
         Breakage::TombstonesDroppedEarly,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,

@@ -43,6 +43,10 @@ pub(super) struct Backlog {
     /// Rows that take the place of what is stored, whatever that is.
     forced: BTreeSet<RowKey>,
     writing: Option<(BatchId, Instant)>,
+    /// What that batch has, in its order.
+    batch: Vec<RowKey>,
+    /// Rows of which the store has something newer. None if nobody else may write.
+    conflicts: Option<BTreeSet<RowKey>>,
     /// Rows that were sent to the store, and are not known to be there: some may come late.
     on_its_way: BTreeSet<RowKey>,
     /// Everything up to here is stored, as the store is told.
@@ -72,11 +76,23 @@ impl Backlog {
             before: 0,
             forced: BTreeSet::new(),
             writing: None,
+            batch: Vec::new(),
+            conflicts: None,
             on_its_way: BTreeSet::new(),
             watermark,
             is_hurried: false,
             is_flushed: true,
         }
+    }
+
+    /// Others may write into the store.
+    pub(super) fn expect_others(&mut self) {
+        self.conflicts = Some(BTreeSet::new());
+    }
+
+    /// The rows of which the store has something newer.
+    pub(super) fn take_conflicts(&mut self) -> BTreeSet<RowKey> {
+        self.conflicts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether the store may not have a row as it is.
@@ -161,10 +177,7 @@ impl Backlog {
         if is_own && self.writing.is_some_and(|(batch, _)| batch == id) {
             let event = match result {
                 Ok(outcomes) => {
-                    // Nobody else writes, and nobody before may write any more.
-                    let is_older = |it: &Outcome| matches!(it, Outcome::Superseded { .. });
-                    let older = outcomes.iter().find(|it| is_older(it));
-                    assert!(older.is_none(), "{} is not the newest: {older:?}", self.partition);
+                    self.note_conflicts(&outcomes);
                     Event::Answered { batch: id, outcomes }
                 }
                 Err(failure) => Event::Failed { batch: id, failure },
@@ -172,6 +185,21 @@ impl Backlog {
             self.step(now, event, &mut effects);
         }
         self.perform(now, state, effects)
+    }
+
+    /// Where nobody else writes, nothing is ever newer: nobody before may write any more, either.
+    fn note_conflicts(&mut self, outcomes: &[Outcome]) {
+        for (key, outcome) in self.batch.iter().zip(outcomes) {
+            if !matches!(outcome, Outcome::Superseded { .. }) {
+                continue;
+            }
+            let Some(conflicts) = &mut self.conflicts else {
+                panic!("{} is not the newest: {key:?}, {outcome:?}", self.partition);
+            };
+            if !is_broken(Breakage::SupersededCountsAsStored) {
+                conflicts.insert(*key);
+            }
+        }
     }
 
     fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
@@ -187,6 +215,7 @@ impl Backlog {
                     self.writing = Some((batch, now));
                     let keys = entries.iter().map(|entry| RowKey::of(entry.entity));
                     self.on_its_way.extend(keys.clone());
+                    self.batch = keys.collect();
                     let row = |entry: &Entry| {
                         let (key, upto) = (RowKey::of(entry.entity), entry.version.position);
                         let (row, put) = (state.row(key).ok_or(upto), self.put_of(key));

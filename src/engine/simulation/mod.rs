@@ -25,6 +25,7 @@ mod mail;
 mod network;
 mod node;
 mod object;
+mod others;
 mod parcel;
 mod part;
 mod plan;
@@ -57,6 +58,7 @@ use lines::Lines;
 use loss::Losses;
 use network::Network;
 use node::{Node, Out};
+use others::Others;
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
 use refusal::Refusals;
@@ -108,6 +110,8 @@ enum Happening {
     Refuse,
     /// A node's own takes everything again, or the shared one.
     Accept(Option<usize>),
+    /// Somebody else writes into the shared store.
+    Intrude,
     /// An operator has replayed what was refused.
     Replay,
     Resume(usize),
@@ -187,6 +191,7 @@ pub(crate) struct Simulation {
     answered: BTreeMap<PartitionId, Position>,
     losses: Losses,
     refusals: Refusals,
+    others: Others,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -231,6 +236,7 @@ impl Simulation {
             network: Network::new(&plan),
             losses: Losses::new(&random),
             refusals: Refusals::new(&random),
+            others: Others::new(&random),
             lines: Lines::default(),
             store: Store::default(),
             plan,
@@ -267,6 +273,7 @@ impl Simulation {
         }
         self.after(self.plan.fault_every * 2, Happening::Fault);
         self.begin_refusals();
+        self.begin_others();
         self.after(self.plan.faults_until, Happening::Heal);
     }
 
@@ -341,6 +348,7 @@ impl Simulation {
             Happening::StoreUp => self.store_up(),
             Happening::DiskUp(node) => self.disk_up(node),
             Happening::Refuse => self.refuse(),
+            Happening::Intrude => self.intrude(),
             Happening::Accept(node) => self.accept(node),
             Happening::Replay => self.replay_on(),
             Happening::Move(partition) => {

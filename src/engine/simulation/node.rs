@@ -331,6 +331,13 @@ impl Node {
                     self.go_on(now, partition, out);
                 }
             }
+            Parcel::Compare { partition, key } => {
+                let part = &mut self.parts[usize::from(partition.0)];
+                if let Some(epoch) = part.copy.serves() {
+                    part.compare(now, epoch, key);
+                    self.go_on(now, partition, out);
+                }
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }

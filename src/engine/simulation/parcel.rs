@@ -134,6 +134,11 @@ pub(super) enum Parcel {
         key: Key,
         version: Position,
     },
+    /// A row is to be compared with what the shared store has.
+    Compare {
+        partition: PartitionId,
+        key: Key,
+    },
     Ask {
         number: u64,
         partition: PartitionId,

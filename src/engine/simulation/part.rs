@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::backlog::Backlog;
 use super::object::{Key, State};
+use super::others::Winner;
 use super::parcel::Reply;
 use super::plan::Plan;
 use super::record::Record;
@@ -47,6 +48,8 @@ pub(super) struct Part {
     /// How often an entity leaves memory, if ever.
     pub(super) evict_every: Option<Duration>,
     pub(super) durability: Durability,
+    /// Who wins, if others may write into the store.
+    pub(super) others: Option<Winner>,
     /// Whether fewer copies are in sync than are wanted, as far as is known here.
     pub(super) is_short: bool,
 }
@@ -69,6 +72,7 @@ impl Part {
             scope: plan.replica.scope,
             evict_every: plan.evict_every,
             durability: plan.durability,
+            others: plan.others,
             is_short: true,
         }
     }
@@ -166,7 +170,11 @@ impl Part {
     fn new_backlog(&mut self) -> Backlog {
         self.backlogs += 1;
         let (epoch, stored) = (self.copy.joined(), self.copy.stored());
-        Backlog::new(self.id, (epoch, self.backlogs), stored)
+        let mut backlog = Backlog::new(self.id, (epoch, self.backlogs), stored);
+        if self.others.is_some() {
+            backlog.expect_others();
+        }
+        backlog
     }
 
     /// A store of its own is drained into by each copy, in each epoch anew.

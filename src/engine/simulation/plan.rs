@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::others::Winner;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
@@ -63,6 +64,8 @@ pub(crate) struct Plan {
     pub disk_percent: u64,
     /// Of times at which a store may begin to refuse some rows, how many it does.
     pub refuse_percent: u64,
+    /// Who wins, if others write into the shared store.
+    pub others: Option<Winner>,
     /// Of all that ends at once.
     pub disaster_percent: u64,
     pub isolate_percent: u64,
@@ -139,6 +142,7 @@ impl Plan {
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
+            others: None,
             evict_every: apart.percent(60).then(|| apart.millis(20, 400)),
             durability,
             may_lose,
@@ -176,6 +180,9 @@ impl Plan {
         if data > plan.copies && losing.percent(30) {
             plan.witness = Some(losing.between(0, data as u64 - 1) as usize);
         }
+        let others = apart.percent(40).then(|| apart.pick(&[Winner::Memory, Winner::Store]));
+        // What is lost with all memory is told by versions, and so are theirs.
+        plan.others = others.filter(|_| !is_calm && scope == Scope::Shared && !may_lose);
         plan.drift = plan.terms.drift_max();
         // Half of them take each copy away that its primary complains of, whatever others say.
         if plan.clocks.is_multiple_of(2) {

@@ -11,7 +11,6 @@ use super::object::{Key, Object};
 use super::parcel::{Endpoint, Parcel};
 use super::part::Part;
 use super::random::Random;
-use super::record::Record;
 use super::row::{Content, RowKey};
 use super::store::{Store, Write};
 use super::{Happening, Simulation};
@@ -90,11 +89,9 @@ impl Part {
         if !self.is_at_hand(key) {
             return self.live().loads.begin(key);
         }
-        let known = self.live().state.entities.get(&key).cloned();
         // One that has changed since is on its way.
-        let parked = known.filter(|entity| entity.changed_at == version);
-        if let Some(entity) = parked.filter(|_| self.copy.has_room()) {
-            self.execute(Record { entity: Some((key, entity)), ..Record::default() });
+        if self.live().state.version(RowKey::Entity(key)) == Some(version) {
+            self.write_again(key);
         }
     }
 }
@@ -161,14 +158,18 @@ impl Simulation {
     pub(super) fn heal_refusals(&mut self) {
         let own = (0..self.nodes.len()).map(Some);
         own.chain([None]).for_each(|node| self.accept(node));
-        if self.refusals.is_used {
+        if self.refusals.is_used || self.plan.others.is_some() {
             self.after(Duration::ZERO, Happening::Replay);
         }
     }
 
-    /// An operator has all replayed that is parked, and looks again.
+    /// An operator has all replayed that is parked, and compared what others may have written, and
+    /// looks again.
     pub(super) fn replay_on(&mut self) {
         self.replay();
+        if self.plan.others.is_some() {
+            self.compare_rows();
+        }
         self.after(LOOK_EVERY, Happening::Replay);
     }
 

@@ -224,6 +224,9 @@ impl WriteBehind {
         for (entry, outcome) in entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Stored => self.stored(entry, effects),
+                Outcome::Superseded { .. } if is_broken(Breakage::SupersededCountsAsStored) => {
+                    self.stored(entry, effects);
+                }
                 Outcome::Superseded { found } => {
                     let reason = format!("the store holds the newer version {found}");
                     self.refused(now, entry, reason, effects);

@@ -150,6 +150,7 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::Propose(_) => "propose",
         Parcel::Shrink { .. } => "unwanted",
         Parcel::Replay { .. } => "replay",
+        Parcel::Compare { .. } => "compare",
         Parcel::Ask { .. } => "ask",
         Parcel::Reply { .. } => "reply",
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::super::Simulation;
 use super::super::object::{Input, Key, Kind, Money, kind_of};
+use super::super::others::Winner;
 use super::super::plan::{Plan, patience, terms};
 use super::{Name, Play};
 use crate::engine::controller::Delays;
@@ -57,6 +58,8 @@ pub(super) fn plan(line: &str) -> Plan {
                 let policies = [Degrade, WriteThrough, Refuse];
                 plan.durability.under_replicated = policies[value as usize];
             }
+            // Others write into the shared store, and memory wins, or they do.
+            "others" => plan.others = Some([Winner::Memory, Winner::Store][value as usize]),
             "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
@@ -129,6 +132,7 @@ fn calm() -> Plan {
         operator_percent: 0,
         disk_percent: 0,
         refuse_percent: 0,
+        others: None,
         disaster_percent: 0,
         isolate_percent: 0,
         cut_percent: 0,
