@@ -135,6 +135,10 @@ pub(crate) enum Breakage {
     LetterKept,
     /// A write counts as stored though the store has kept something newer.
     SupersededCountsAsStored,
+    /// What another has written is taken in place of what was written since, if it was taken once.
+    DecisionForgotten,
+    /// What another has written is taken in, when it is loaded, without a record.
+    FoundUnrecorded,
     /// What is left of removed entities is dropped before all stores know that they are removed.
     TombstonesDroppedEarly,
     /// It is dropped though somebody is brought up to date, or would be asked, who may not know.
@@ -240,6 +244,7 @@ impl Breakage {
         Breakage::LettersNotCopied,
         Breakage::LetterKept,
         Breakage::SupersededCountsAsStored,
+        Breakage::DecisionForgotten,
         Breakage::TombstonesDroppedEarly,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,

@@ -112,6 +112,8 @@ pub(super) struct Entity {
     /// The last message from each partition that was applied here, until the partition's own
     /// number has passed it.
     pub applied: BTreeMap<PartitionId, Number>,
+    /// Up to which version it is decided what becomes of what others have written into the store.
+    pub decided: Position,
 }
 
 /// A whole copy.
@@ -249,6 +251,7 @@ impl Entity {
             answers: Answers::new(),
             sent: BTreeMap::new(),
             applied: BTreeMap::new(),
+            decided: Position::default(),
         }
     }
 }

@@ -4,8 +4,9 @@
 //! write of the grid's own for done: that is *superseded*, stays pending, and is *reconciled*. So is
 //! what is found in the store, by who loads an entity or looks through the rows, in a version that
 //! is newer than the one in memory. Memory wins: the entity is written again, by a record; or the
-//! store does: what it has is a record of the primary. Either way a newer version than the one that
-//! was found comes of it, once there have been enough records.
+//! store does: what it has is a record of the primary, which says up to which version that is
+//! decided: so it wins once, and not over what is written since. Either way a newer version than the
+//! one that was found comes of it, once there have been enough records.
 //!
 //! What others write is a write of nobody's that may have taken effect at any time later, or never.
 //! It is checked as that: of registers (what is written is all that counts), and of lists and sets
@@ -15,13 +16,14 @@
 use std::time::Duration;
 
 use super::history::{Done, Told};
-use super::object::{Input, Key, Kind, kind_of};
+use super::object::{Entity, Input, Key, Kind, kind_of};
 use super::parcel::{Endpoint, Parcel};
 use super::part::Part;
 use super::random::Random;
 use super::record::Record;
 use super::row::{Content, Row, RowKey};
 use super::{Happening, Simulation};
+use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::history::models::{list, register, set};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq};
 use crate::engine::instant::Instant;
@@ -88,16 +90,21 @@ impl Part {
             // What has left memory was stored by then.
             None => row.version > persisted,
         };
-        if !is_newer || self.others.is_none() {
+        let is_installed = known.is_none() && is_broken(Breakage::FoundUnrecorded);
+        if !is_newer || is_installed || self.others.is_none() {
             return Some(row);
         }
-        if known.is_some() && !self.store_wins(key) {
+        let is_decided = |entity: &Entity| {
+            row.version <= entity.decided && !is_broken(Breakage::DecisionForgotten)
+        };
+        if known.is_some() && (!self.store_wins(key) || known.as_ref().is_some_and(is_decided)) {
             self.write_again(key);
             return None;
         }
         let Content::Entity(theirs) = row.content else { return None };
         let mut entity = known.unwrap_or_else(|| theirs.clone());
         (entity.object, entity.written_at) = (theirs.object, self.next());
+        entity.decided = row.version;
         self.execute(Record { entity: Some((key, entity)), ..Record::default() });
         None
     }

@@ -14,6 +14,8 @@
 //!   that is this, or ends in it; and does not say which one of a batch it is. `accept NODE`: the
 //!   store that it drains into takes everything again. `replay`: an operator has all dead letters
 //!   replayed.
+//! * `intrude KEY N`: somebody else writes 199, 299, .. into the shared store, in a version that is
+//!   newer by so many; `compare`: all rows there are compared with memory.
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -72,6 +74,12 @@ impl Play {
             },
             "refuse" => self.refuse(rest)?,
             "replay" => self.simulation.replay(),
+            "compare" => self.simulation.compare_rows(),
+            "intrude" => {
+                let (partition, key) = words::key(rest[0]);
+                let more = rest[1].parse().expect("a number");
+                self.simulation.write_as_another(partition, key, more);
+            }
             "hold" | "lose" => self.filter(*verb == "hold", rest)?,
             "release" => self.simulation.script_release(rest[0]),
             "pass" => self.simulation.script.filters.retain(|filter| filter.kind != rest[0]),

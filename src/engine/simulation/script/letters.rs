@@ -104,7 +104,7 @@ fn a_dead_letter_outlives_its_primary_and_all_memory() {
 #[test]
 fn a_copy_that_is_sent_whole_gets_what_its_primary_has_parked() {
     let script = "
-        grid nodes=5 voters=5 copies=2 own-stores=1 evict=50 protect=500
+        grid nodes=5 voters=5 copies=2 own-stores=1 kept=0 evict=50 protect=500
         until served
         until 2 copies
         let old primary

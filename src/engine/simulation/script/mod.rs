@@ -15,6 +15,7 @@ mod letters;
 mod life;
 mod membership;
 mod network;
+mod others;
 mod promotion;
 mod replication;
 mod retries;
