@@ -188,13 +188,7 @@ impl Node {
         self.begin(generation.0, disk);
     }
 
-    /// A process of an earlier life of the directory, as after its data was restored.
-    #[cfg(test)]
-    pub(super) fn restore(&mut self, generation: u64) {
-        self.begin(generation, Store::default());
-    }
-
-    fn begin(&mut self, generation: u64, disk: Store) {
+    pub(super) fn begin(&mut self, generation: u64, disk: Store) {
         let (life, wall_clock) = (self.life + 1, self.wall_clock);
         *self = Node::new(self.index, generation, &self.plan, disk);
         (self.life, self.wall_clock) = (life, wall_clock);
