@@ -175,7 +175,7 @@ impl Backlog {
         let mut effects = Vec::new();
         let is_own = (epoch, queue) == (self.epoch, self.number);
         if is_own && self.writing.is_some_and(|(batch, _)| batch == id) {
-            let event = match result {
+            let event = match self.mistaken(result) {
                 Ok(outcomes) => {
                     self.note_conflicts(&outcomes);
                     Event::Answered { batch: id, outcomes }
@@ -187,6 +187,26 @@ impl Backlog {
         self.perform(now, state, effects)
     }
 
+    /// What the store has said, as it is heard.
+    fn mistaken(&self, result: Result<Vec<Outcome>, Failure>) -> Result<Vec<Outcome>, Failure> {
+        let heard = |outcome| match outcome {
+            Outcome::Superseded { .. } if is_broken(Breakage::SupersededCountsAsStored) => {
+                Outcome::Stored
+            }
+            Outcome::Refused { .. } if is_broken(Breakage::ParkedUnstored) => Outcome::Stored,
+            outcome => outcome,
+        };
+        match result {
+            Ok(outcomes) => Ok(outcomes.into_iter().map(heard).collect()),
+            Err(Failure::Refused { .. })
+                if self.batch.len() == 1 && is_broken(Breakage::ParkedUnstored) =>
+            {
+                Ok(vec![Outcome::Stored])
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Where nobody else writes, nothing is ever newer: nobody before may write any more, either.
     fn note_conflicts(&mut self, outcomes: &[Outcome]) {
         for (key, outcome) in self.batch.iter().zip(outcomes) {
@@ -196,9 +216,7 @@ impl Backlog {
             let Some(conflicts) = &mut self.conflicts else {
                 panic!("{} is not the newest: {key:?}, {outcome:?}", self.partition);
             };
-            if !is_broken(Breakage::SupersededCountsAsStored) {
-                conflicts.insert(*key);
-            }
+            conflicts.insert(*key);
         }
     }
 

@@ -1,12 +1,12 @@
 //! Rows of a shared store that others write: whoever has its password, and knows nothing of grids.
 //!
 //! What such a writer leaves is newer than what the grid has stored, and is no reason to take a
-//! write of the grid's own for done: that is *superseded*, stays pending, and is *reconciled*. So is
-//! what is found in the store, by who loads an entity or looks through the rows, in a version that
-//! is newer than the one in memory. Memory wins: the entity is written again, by a record; or the
-//! store does: what it has is a record of the primary, which says up to which version that is
-//! decided: so it wins once, and not over what is written since. Either way a newer version than the
-//! one that was found comes of it, once there have been enough records.
+//! write of the grid's own for done: that is *superseded*, stays pending, and is *reconciled*. So
+//! is what is found in the store, by who loads an entity or looks through the rows, in a version
+//! that is newer than the one in memory. Memory wins: the entity is written again, by a record; or
+//! the store does: what it has is a record of the primary, which says up to which version that is
+//! decided: so it wins once, and not over what is written since. Either way a newer version than
+//! the one that was found comes of it, once there have been enough records.
 //!
 //! What others write is a write of nobody's that may have taken effect at any time later, or never.
 //! It is checked as that: of registers (what is written is all that counts), and of lists and sets

@@ -29,7 +29,6 @@ pub(crate) use event::{BatchId, Effect, Entry, Event, Failure, Outcome, Parking}
 use pending::PendingSet;
 use retry::Backoff;
 
-use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{EntityId, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::invariant::{Violation, invariant};
@@ -224,9 +223,6 @@ impl WriteBehind {
         for (entry, outcome) in entries.into_iter().zip(outcomes) {
             match outcome {
                 Outcome::Stored => self.stored(entry, effects),
-                Outcome::Superseded { .. } if is_broken(Breakage::SupersededCountsAsStored) => {
-                    self.stored(entry, effects);
-                }
                 Outcome::Superseded { found } => {
                     let reason = format!("the store holds the newer version {found}");
                     self.refused(now, entry, reason, effects);
@@ -307,9 +303,6 @@ impl WriteBehind {
             return;
         }
         let Some(mut parking) = entry.parking else {
-            if is_broken(Breakage::ParkedUnstored) {
-                return self.stored(entry, effects);
-            }
             let attempts = self.pending.attempts(entity);
             self.pending.park(entity, now, Parking { reason, attempts, refusals: 0 });
             return;
