@@ -59,7 +59,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::EntityNumbersIgnored, 13),
     (Breakage::DirtyEvicted, 15),
     (Breakage::LateLoadInstalled, 94),
-    (Breakage::LateBatchWritten, 1397),
+    (Breakage::LateBatchWritten, 770),
     (Breakage::LettersNotCopied, 1146),
     (Breakage::ParkedUnstored, 15),
     (Breakage::LettersNotLoaded, 161),
