@@ -140,6 +140,22 @@ pub(crate) enum Breakage {
     EvictedNotRecalled,
     /// A store takes a batch that comes after a later one.
     LateBatchWritten,
+    /// What a store refuses counts as stored before its dead letter is.
+    ParkedUnstored,
+    /// Who loads an entity from a store gets its row, though a dead letter is newer.
+    LettersNotLoaded,
+    /// So does who puts a partition together, or reads it from a store of its own.
+    LettersNotFound,
+    /// So does who is sent a whole copy.
+    LettersNotCopied,
+    /// A dead letter stays though a newer row is there.
+    LetterKept,
+    /// A write counts as stored though the store has kept something newer.
+    SupersededCountsAsStored,
+    /// What another has written is taken in place of what was written since, if it was taken once.
+    DecisionForgotten,
+    /// What another has written is taken in, when it is loaded, without a record.
+    FoundUnrecorded,
     /// What is left of removed entities is dropped before all stores know that they are removed.
     TombstonesDroppedEarly,
     /// It is dropped though somebody is brought up to date, or would be asked, who may not know.
@@ -253,6 +269,13 @@ impl Breakage {
         Breakage::DirtyEvicted,
         Breakage::LateLoadInstalled,
         Breakage::LateBatchWritten,
+        Breakage::ParkedUnstored,
+        Breakage::LettersNotLoaded,
+        Breakage::LettersNotFound,
+        Breakage::LettersNotCopied,
+        Breakage::LetterKept,
+        Breakage::SupersededCountsAsStored,
+        Breakage::DecisionForgotten,
         Breakage::TombstonesDroppedEarly,
         Breakage::ExpiredWithoutRecord,
         Breakage::PartitionTimeRestarts,

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use super::object::State;
 use super::row::RowKey;
-use super::store::{Batch, Put, Stored};
+use super::store::{Batch, Put, Stored, Write};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq, Version};
 use crate::engine::instant::Instant;
@@ -43,6 +43,10 @@ pub(super) struct Backlog {
     /// Rows that take the place of what is stored, whatever that is.
     forced: BTreeSet<RowKey>,
     writing: Option<(BatchId, Instant)>,
+    /// What that batch has, in its order.
+    batch: Vec<RowKey>,
+    /// Rows of which the store has something newer. None if nobody else may write.
+    conflicts: Option<BTreeSet<RowKey>>,
     /// Rows that were sent to the store, and are not known to be there: some may come late.
     on_its_way: BTreeSet<RowKey>,
     /// Everything up to here is stored, as the store is told.
@@ -72,11 +76,23 @@ impl Backlog {
             before: 0,
             forced: BTreeSet::new(),
             writing: None,
+            batch: Vec::new(),
+            conflicts: None,
             on_its_way: BTreeSet::new(),
             watermark,
             is_hurried: false,
             is_flushed: true,
         }
+    }
+
+    /// Others may write into the store.
+    pub(super) fn expect_others(&mut self) {
+        self.conflicts = Some(BTreeSet::new());
+    }
+
+    /// The rows of which the store has something newer.
+    pub(super) fn take_conflicts(&mut self) -> BTreeSet<RowKey> {
+        self.conflicts.as_mut().map(std::mem::take).unwrap_or_default()
     }
 
     /// Whether the store may not have a row as it is.
@@ -159,12 +175,9 @@ impl Backlog {
         let mut effects = Vec::new();
         let is_own = (epoch, queue) == (self.epoch, self.number);
         if is_own && self.writing.is_some_and(|(batch, _)| batch == id) {
-            let event = match result {
+            let event = match self.mistaken(result) {
                 Ok(outcomes) => {
-                    // Nobody else writes, and nobody before may write any more.
-                    let is_older = |it: &Outcome| matches!(it, Outcome::Superseded { .. });
-                    let older = outcomes.iter().find(|it| is_older(it));
-                    assert!(older.is_none(), "{} is not the newest: {older:?}", self.partition);
+                    self.note_conflicts(&outcomes);
                     Event::Answered { batch: id, outcomes }
                 }
                 Err(failure) => Event::Failed { batch: id, failure },
@@ -172,6 +185,39 @@ impl Backlog {
             self.step(now, event, &mut effects);
         }
         self.perform(now, state, effects)
+    }
+
+    /// What the store has said, as it is heard.
+    fn mistaken(&self, result: Result<Vec<Outcome>, Failure>) -> Result<Vec<Outcome>, Failure> {
+        let heard = |outcome| match outcome {
+            Outcome::Superseded { .. } if is_broken(Breakage::SupersededCountsAsStored) => {
+                Outcome::Stored
+            }
+            Outcome::Refused { .. } if is_broken(Breakage::ParkedUnstored) => Outcome::Stored,
+            outcome => outcome,
+        };
+        match result {
+            Ok(outcomes) => Ok(outcomes.into_iter().map(heard).collect()),
+            Err(Failure::Refused { .. })
+                if self.batch.len() == 1 && is_broken(Breakage::ParkedUnstored) =>
+            {
+                Ok(vec![Outcome::Stored])
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Where nobody else writes, nothing is ever newer: nobody before may write any more, either.
+    fn note_conflicts(&mut self, outcomes: &[Outcome]) {
+        for (key, outcome) in self.batch.iter().zip(outcomes) {
+            if !matches!(outcome, Outcome::Superseded { .. }) {
+                continue;
+            }
+            let Some(conflicts) = &mut self.conflicts else {
+                panic!("{} is not the newest: {key:?}, {outcome:?}", self.partition);
+            };
+            conflicts.insert(*key);
+        }
     }
 
     fn step(&mut self, now: Instant, event: Event, effects: &mut Vec<Effect>) {
@@ -187,9 +233,11 @@ impl Backlog {
                     self.writing = Some((batch, now));
                     let keys = entries.iter().map(|entry| RowKey::of(entry.entity));
                     self.on_its_way.extend(keys.clone());
+                    self.batch = keys.collect();
                     let row = |entry: &Entry| {
                         let (key, upto) = (RowKey::of(entry.entity), entry.version.position);
-                        (key, state.row(key).ok_or(upto), self.put_of(key))
+                        let (row, put) = (state.row(key).ok_or(upto), self.put_of(key));
+                        Write { key, row, put, is_letter: entry.parking.is_some() }
                     };
                     let rows = entries.iter().map(row).collect();
                     let (partition, epoch, queue, watermark) =
@@ -199,15 +247,13 @@ impl Backlog {
                 Effect::Persisted { seq } if seq > Seq(0) => {
                     persisted = Some(Position { epoch: self.epoch, seq });
                 }
-                Effect::Stored { entity, .. } => {
+                // A dead letter is as durable as a row.
+                Effect::Stored { entity, .. } | Effect::Parked { entity, .. } => {
                     self.forced.remove(&RowKey::of(entity));
                     self.on_its_way.remove(&RowKey::of(entity));
                 }
                 Effect::Violated(violation) => panic!("{violation}"),
-                Effect::Parked { .. }
-                | Effect::Persisted { .. }
-                | Effect::Retrying { .. }
-                | Effect::Fenced { .. } => (),
+                Effect::Persisted { .. } | Effect::Retrying { .. } | Effect::Fenced { .. } => (),
             }
         }
         if is_broken(Breakage::WatermarkTooHigh) {

@@ -448,6 +448,7 @@ impl Simulation {
             self.after(Duration::from_millis(1), Happening::Undrain(member));
         }
         self.store_up();
+        self.heal_refusals();
         self.heal_voters();
         self.network.heal();
         (self.network.loss_percent, self.network.news_loss_percent) = (0, 0);

@@ -126,6 +126,14 @@ impl Part {
         if !live.loads.end(key, number) {
             return Vec::new();
         }
+        // What others have written is taken in by a record.
+        if self.others.is_some() && !self.copy.has_room() {
+            live.loads.begin(key);
+            return Vec::new();
+        }
+        let is_missing = row.is_none();
+        let row = row.and_then(|row| self.reconcile(key, row));
+        let live = self.live();
         match row {
             Some(row) => {
                 if let Content::Entity(entity) = &row.content {
@@ -133,7 +141,8 @@ impl Part {
                 }
                 live.state.read(RowKey::Entity(key), row);
             }
-            None => drop(live.loads.missing.insert(key)),
+            None if is_missing => drop(live.loads.missing.insert(key)),
+            None => (),
         }
         let waiting = live.loads.waiting.remove(&key).unwrap_or_default();
         let mut said = Vec::new();

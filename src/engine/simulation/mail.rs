@@ -3,11 +3,14 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
+use super::node::{Node, Out};
 use super::object::{Deposit, State};
+use super::parcel::{Endpoint, Parcel};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Seq};
 use crate::engine::instant::Instant;
 use crate::engine::outbox::{Bounds, Config, Effect, Frame, Inbox, Number, Outbox, Receipt};
+use crate::engine::table::Row;
 
 const BOUNDS: Bounds = Bounds { messages: 1_000_000, bytes: u64::MAX };
 
@@ -119,5 +122,15 @@ impl Post {
         let receipts = self.inbox.take_receipts();
         let receipts = receipts.into_iter().map(|(to, receipt)| (to, Letter::Receipt(receipt)));
         effects.into_iter().filter_map(frame).chain(receipts).collect()
+    }
+}
+
+impl Node {
+    /// Sends a letter to whoever is the primary of a partition, as far as is known here.
+    pub(super) fn post(&self, from: PartitionId, to: PartitionId, letter: Letter, out: &mut Out) {
+        if let Some(primary) = self.table.row(to).and_then(Row::primary) {
+            let node = Endpoint::Node(primary.directory.0 as usize);
+            out.parcels.push((node, Parcel::Letter { from, to, letter }));
+        }
     }
 }

@@ -26,6 +26,7 @@ mod mail;
 mod network;
 mod node;
 mod object;
+mod others;
 mod out;
 mod parcel;
 mod part;
@@ -33,6 +34,7 @@ mod plan;
 pub(crate) mod random;
 mod reconcile;
 mod record;
+mod refusal;
 mod replace;
 mod rest;
 mod row;
@@ -61,8 +63,10 @@ use lines::Lines;
 use loss::Losses;
 use network::Network;
 use node::{Node, Out};
+use others::Others;
 use parcel::{Endpoint, Parcel};
 pub(crate) use plan::Plan;
+use refusal::Refusals;
 use replace::Absent;
 use store::Store;
 use voting::Entry;
@@ -113,6 +117,14 @@ enum Happening {
     StoreUp,
     /// A node's own store is well again.
     DiskUp(usize),
+    /// A store begins to refuse something.
+    Refuse,
+    /// A node's own takes everything again, or the shared one.
+    Accept(Option<usize>),
+    /// Somebody else writes into the shared store.
+    Intrude,
+    /// An operator has replayed what was refused.
+    Replay,
     Resume(usize),
     Crash(usize),
     /// An operator does not expect a node back as it was.
@@ -190,6 +202,8 @@ pub(crate) struct Simulation {
     answered: BTreeMap<PartitionId, Position>,
     losses: Losses,
     tails: Tails,
+    refusals: Refusals,
+    others: Others,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -234,6 +248,8 @@ impl Simulation {
             network: Network::new(&plan),
             losses: Losses::new(&random),
             tails: Tails::default(),
+            refusals: Refusals::new(&random),
+            others: Others::new(&random),
             lines: Lines::default(),
             store: Store::default(),
             plan,
@@ -269,6 +285,8 @@ impl Simulation {
             self.after(Duration::from_millis(500), Happening::Client(client));
         }
         self.after(self.plan.fault_every * 2, Happening::Fault);
+        self.begin_refusals();
+        self.begin_others();
         self.after(self.plan.faults_until, Happening::Heal);
     }
 
@@ -342,6 +360,10 @@ impl Simulation {
             Happening::Isolate(node) => self.isolate(node),
             Happening::StoreUp => self.store_up(),
             Happening::DiskUp(node) => self.disk_up(node),
+            Happening::Refuse => self.refuse(),
+            Happening::Intrude => self.intrude(),
+            Happening::Accept(node) => self.accept(node),
+            Happening::Replay => self.replay_on(),
             Happening::Move(partition) => {
                 self.move_primary(partition);
             }

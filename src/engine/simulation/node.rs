@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use super::clock::Clock;
 use super::faults::DISK_TAKES;
-use super::mail::Letter;
 use super::object::State;
 pub(super) use super::out::Out;
 use super::parcel::{Ask, Endpoint, Parcel, Reply};
@@ -26,8 +25,7 @@ use crate::engine::replica::{Copy, Effect, Message, Scope};
 use crate::engine::report::{Reporter, Reports};
 use crate::engine::suspicion::{Hearing, Words};
 use crate::engine::table::{
-    Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, Row,
-    RowChange,
+    Command, Delta, DirectoryId, Failing, Generation, Join, Member, PartitionTable, Role, RowChange,
 };
 
 #[derive(Clone, Copy, Debug)]
@@ -175,13 +173,7 @@ impl Node {
         self.begin(generation.0, disk);
     }
 
-    /// A process of an earlier life of the directory, as after its data was restored.
-    #[cfg(test)]
-    pub(super) fn restore(&mut self, generation: u64) {
-        self.begin(generation, Store::default());
-    }
-
-    fn begin(&mut self, generation: u64, disk: Store) {
+    pub(super) fn begin(&mut self, generation: u64, disk: Store) {
         let (life, wall_clock) = (self.life + 1, self.wall_clock);
         *self = Node::new(self.index, generation, &self.plan, disk);
         (self.life, self.wall_clock) = (life, wall_clock);
@@ -319,6 +311,20 @@ impl Node {
             Parcel::Settled { partition, settled } => {
                 self.parts[usize::from(partition.0)].hand_in.settled(&settled);
             }
+            Parcel::Replay { partition, key, version } => {
+                let part = &mut self.parts[usize::from(partition.0)];
+                if let Some(epoch) = part.copy.serves() {
+                    part.replay(now, epoch, key, version);
+                    self.go_on(now, partition, out);
+                }
+            }
+            Parcel::Compare { partition, key } => {
+                let part = &mut self.parts[usize::from(partition.0)];
+                if let Some(epoch) = part.copy.serves() {
+                    part.compare(now, epoch, key);
+                    self.go_on(now, partition, out);
+                }
+            }
             Parcel::Ask { number, partition, ask } => {
                 self.asked(now, from, number, partition, ask, out);
             }
@@ -397,14 +403,6 @@ impl Node {
 
     fn write(&self, batch: Option<Batch>, out: &mut Out) {
         out.parcels.extend(batch.map(|batch| (self.store(), Parcel::Write(batch))));
-    }
-
-    /// Sends a letter to whoever is the primary of a partition, as far as is known here.
-    fn post(&self, from: PartitionId, to: PartitionId, letter: Letter, out: &mut Out) {
-        if let Some(primary) = self.table.row(to).and_then(Row::primary) {
-            let node = Endpoint::Node(primary.directory.0 as usize);
-            out.parcels.push((node, Parcel::Letter { from, to, letter }));
-        }
     }
 
     fn perform(

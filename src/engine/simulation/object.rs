@@ -115,6 +115,8 @@ pub(super) struct Entity {
     pub applied: BTreeMap<PartitionId, Number>,
     /// What was handed in of it, and is settled.
     pub settled: Settled,
+    /// Up to which version it is decided what becomes of what others have written into the store.
+    pub decided: Position,
 }
 
 /// A whole copy.
@@ -253,6 +255,7 @@ impl Entity {
             sent: BTreeMap::new(),
             applied: BTreeMap::new(),
             settled: Settled::default(),
+            decided: Position::default(),
         }
     }
 }

@@ -138,6 +138,17 @@ pub(super) enum Parcel {
     },
     Load(Load),
     Loaded(Loaded),
+    /// An operator has a dead letter replayed.
+    Replay {
+        partition: PartitionId,
+        key: Key,
+        version: Position,
+    },
+    /// A row is to be compared with what the shared store has.
+    Compare {
+        partition: PartitionId,
+        key: Key,
+    },
     Ask {
         number: u64,
         partition: PartitionId,

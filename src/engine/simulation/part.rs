@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::asynchronous::Asynchronous;
 use super::backlog::Backlog;
 use super::object::{Key, State};
+use super::others::Winner;
 use super::parcel::{Endpoint, Reply};
 use super::plan::Plan;
 use super::record::Record;
@@ -56,6 +57,8 @@ pub(super) struct Part {
     /// How often an entity leaves memory, if ever.
     pub(super) evict_every: Option<Duration>,
     pub(super) durability: Durability,
+    /// Who wins, if others may write into the store.
+    pub(super) others: Option<Winner>,
     /// Whether fewer copies are in sync than are wanted, as far as is known here.
     pub(super) is_short: bool,
     pub(super) asynchronous: Asynchronous,
@@ -86,6 +89,7 @@ impl Part {
             scope: plan.replica.scope,
             evict_every: plan.evict_every,
             durability: plan.durability,
+            others: plan.others,
             is_short: true,
             asynchronous: plan.asynchronous.clone(),
             early: Early::default(),
@@ -164,8 +168,12 @@ impl Part {
         let keys = store.keys(self.id).into_iter();
         let away: Vec<RowKey> = keys.filter(|key| !is_here(key) && !is_going(key)).collect();
         for key in away {
+            let row = match is_broken(Breakage::LettersNotCopied) {
+                true => store.accepted(self.id, key),
+                false => store.row(self.id, key),
+            };
             // A tombstone that is only there is one that was dropped.
-            let row = store.row(self.id, key).filter(|row| !row.is_tombstone());
+            let row = row.filter(|row| !row.is_tombstone());
             row.cloned().into_iter().for_each(|row| memory.read(key, row));
         }
         memory
@@ -198,7 +206,11 @@ impl Part {
     fn new_backlog(&mut self) -> Backlog {
         self.backlogs += 1;
         let (epoch, stored) = (self.copy.joined(), self.copy.stored());
-        Backlog::new(self.id, (epoch, self.backlogs), stored)
+        let mut backlog = Backlog::new(self.id, (epoch, self.backlogs), stored);
+        if self.others.is_some() {
+            backlog.expect_others();
+        }
+        backlog
     }
 
     /// A store of its own is drained into by each copy, in each epoch anew.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::asynchronous::Asynchronous;
+use super::others::Winner;
 use super::random::Random;
 use crate::engine::controller::Delays;
 use crate::engine::lease::Terms;
@@ -68,6 +69,10 @@ pub(crate) struct Plan {
     pub operator_percent: u64,
     /// Of what goes wrong with stores.
     pub disk_percent: u64,
+    /// Of times at which a store may begin to refuse some rows, how many it does.
+    pub refuse_percent: u64,
+    /// Who wins, if others write into the shared store.
+    pub others: Option<Winner>,
     /// Of all that ends at once.
     pub disaster_percent: u64,
     pub isolate_percent: u64,
@@ -152,6 +157,7 @@ impl Plan {
             patience: patience(random.millis(300, 900)),
             pause_max: Duration::from_millis(200),
             replica,
+            others: None,
             evict_every: apart.percent(60).then(|| apart.millis(20, 400)),
             durability,
             asynchronous: Asynchronous::default(),
@@ -171,6 +177,10 @@ impl Plan {
             pause_percent: percent(random, 50),
             operator_percent: percent(random, 70),
             disk_percent: percent(random, 40),
+            refuse_percent: match apart.percent(40) {
+                true => percent(&mut apart, 90),
+                false => 0,
+            },
             disaster_percent: percent(random, if may_lose { 60 } else { 15 }),
             isolate_percent: percent(random, 60),
             cut_percent: percent(random, 60),
@@ -189,6 +199,9 @@ impl Plan {
         if data > plan.copies && losing.percent(30) {
             plan.witness = Some(losing.between(0, data as u64 - 1) as usize);
         }
+        let others = apart.percent(40).then(|| apart.pick(&[Winner::Memory, Winner::Store]));
+        // What is lost with all memory is told by versions, and so are theirs.
+        plan.others = others.filter(|_| !is_calm && scope == Scope::Shared && !may_lose);
         plan.drift = plan.terms.drift_max();
         // Half of them take each copy away that its primary complains of, whatever others say.
         if plan.clocks.is_multiple_of(2) {

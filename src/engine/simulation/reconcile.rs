@@ -49,7 +49,7 @@ impl Part {
     /// Does with records of others what their types want, in the epoch of this copy's reign.
     /// Returns which of them are settled for good, and what was done. What waits for its entity to
     /// be read goes on when that is there.
-    fn reconcile(
+    fn reconcile_handed_in(
         &mut self,
         epoch: Epoch,
         from: Endpoint,
@@ -177,7 +177,7 @@ impl Node {
         let Some(epoch) = part.copy.serves().filter(|_| !claims.is_empty()) else { return };
         part.go_live(now, epoch);
         for (from, entries) in claims {
-            let (settled, done) = part.reconcile(epoch, from, entries);
+            let (settled, done) = part.reconcile_handed_in(epoch, from, entries);
             out.reconciled.extend(done.into_iter().map(|done| (partition, done)));
             if !settled.is_empty() {
                 out.parcels.push((from, Parcel::Settled { partition, settled }));

@@ -60,6 +60,9 @@ impl Simulation {
         if row.leaving().is_some_and(|leaving| leaving.len() > 0) {
             return Some("has not settled".to_owned());
         }
+        if let Some(letter) = stores.iter().find_map(|store| store.letters(partition).pop()) {
+            return Some(format!("has a dead letter of {letter:?}"));
+        }
         let last = node(*primary).copy(partition).last();
         let folded = |member: Member| node(member).copy(partition).folded();
         let behind = in_sync.iter().find(|member| folded(*member) != last)?;

@@ -241,6 +241,7 @@ impl Part {
     /// Applies what other partitions have sent, and says what they are to be told.
     pub(super) fn exchange(&mut self, now: Instant, epoch: Epoch) -> Vec<(PartitionId, Letter)> {
         self.go_live(now, epoch);
+        self.settle_conflicts();
         self.live_on(now);
         let Some(committed) = self.copy.committed() else { return Vec::new() };
         let has_begun = self.copy.inherited().is_some_and(|inherited| committed >= inherited);

@@ -10,6 +10,12 @@
 //!   (from now on it votes, and nodes rather that hold no copies), `wipe NODE` (it crashes, and its
 //!   log is lost).
 //! * `fill NODE` (its own store takes nothing), `free NODE`, `store down|up` (the shared one).
+//! * `refuse VALUE [at NODE] [whole]`: the shared store (or a node's own) takes no entity any more
+//!   that is this, or ends in it; and does not say which one of a batch it is. `accept NODE`: the
+//!   store that it drains into takes everything again. `replay`: an operator has all dead letters
+//!   replayed.
+//! * `intrude KEY N`: somebody else writes 199, 299, .. into the shared store, in a version that is
+//!   newer by so many; `compare`: all rows there are compared with memory.
 //! * `cut A B`, `oneway A B` (nothing comes from A to B), `split A B | C D`, `ring`, `heal`.
 //! * `hold KIND [from A] [to B]`, `lose KIND ..`, `release KIND`, `forget KIND`: parcels and
 //!   proposals (`hooks` names their kinds) come later, or never; `pass KIND`: from now on such ones
@@ -18,7 +24,8 @@
 //!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
 //!   once.
 //! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
-//!   `take KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again,
+//!   `write-many COUNT as A#1` (into so many objects, under this number and the next ones), `take
+//!   KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again,
 //!   where the primary is, until it is done.
 
 use std::time::Duration;
@@ -65,11 +72,20 @@ impl Play {
                 "down" => self.simulation.store.is_down = true,
                 _ => self.simulation.store_up(),
             },
+            "refuse" => self.refuse(rest)?,
+            "replay" => self.simulation.replay(),
+            "compare" => self.simulation.compare_rows(),
+            "intrude" => {
+                let (partition, key) = words::key(rest[0]);
+                let more = rest[1].parse().expect("a number");
+                self.simulation.write_as_another(partition, key, more);
+            }
             "hold" | "lose" => self.filter(*verb == "hold", rest)?,
             "release" => self.simulation.script_release(rest[0]),
             "pass" => self.simulation.script.filters.retain(|filter| filter.kind != rest[0]),
             "forget" => self.forget(rest[0]),
             "propose" => self.propose(rest)?,
+            "write-many" => self.write_many(rest)?,
             "open" | "write" | "read" | "take" | "retry" | "done" => {
                 self.act_as_client(verb, rest)?
             }
@@ -117,6 +133,7 @@ impl Play {
             }
             "fill" => simulation.nodes[node].disk.is_down = true,
             "free" => simulation.disk_up(node),
+            "accept" => simulation.accept_all(node),
             "isolate" => simulation.isolate(node),
             "deaf" => simulation.network.cuts.extend(others.map(|other| (other, node))),
             "mute" => simulation.network.cuts.extend(others.map(|other| (node, other))),
@@ -175,6 +192,13 @@ impl Play {
         let (from, to) = (end("from")?, end("to")?);
         let filter = Filter { kind: rest[0].to_owned(), from, to, holds };
         self.simulation.script.filters.push(filter);
+        Ok(())
+    }
+
+    fn refuse(&mut self, rest: &[&str]) -> Result<(), String> {
+        let node = after(rest, "at").map(|node| self.node(node)).transpose()?;
+        let mark = rest[0].parse().expect("a value is a number");
+        self.simulation.refuse_content(node, mark, !rest.contains(&"whole"));
         Ok(())
     }
 
@@ -260,6 +284,24 @@ impl Play {
         let asked = Asked { partition, key, input, floor, began_at, answer: None };
         let known = self.asked.insert(name, asked);
         assert!(known.is_none(), "each number is used once: {name:?}");
+    }
+
+    /// Each of them once, and then all until they are done.
+    fn write_many(&mut self, rest: &[&str]) -> Result<(), String> {
+        let count: usize = rest[0].parse().expect("a number");
+        let (client, first) = words::name(after(rest, "as").expect("as whom"));
+        let names: Vec<Name> = (first..).take(count).map(|number| (client, number)).collect();
+        for (name, key) in names.iter().zip((0..).filter(|key| words::is_lasting(*key))) {
+            let input = words::write(key, 1000 + u64::from(key));
+            self.ask(*name, PartitionId(0), key, input, first - 1);
+            self.attempt(*name, None)?;
+        }
+        for name in &names {
+            self.insist(*name)?;
+        }
+        self.heard.retain(|(heard, _)| !names.contains(heard));
+        self.say(&format!("{count} written"));
+        Ok(())
     }
 
     /// One try, at the primary if not elsewhere.

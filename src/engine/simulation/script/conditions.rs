@@ -4,11 +4,13 @@
 //! `led` (by one that a majority hears), `voting NODE` (alone, and not while it is changed),
 //! `in-sync|leaving|catching NODE`, `up|down|dead NODE`, `serving NODE`, `reigning NODE`,
 //! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the store
-//! that it drains into), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1`
+//! that it drains into), `accepted NODE KEY` (as a row), `parked NODE KEY` (as a dead letter), `all
+//! stored` (of both), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1`
 //! (anything that was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first
 //! partition's, where not all are meant.
 
 use super::super::row::RowKey;
+use super::super::store::Store;
 use super::{Play, words};
 use crate::engine::id::{Epoch, PartitionId};
 use crate::engine::replica::Scope;
@@ -23,6 +25,9 @@ impl Play {
                 let row = self.simulation.first_row();
                 let primary = row.primary().map(words::index);
                 self.is_served(PartitionId(0), row) && primary == self.node(node).ok()
+            }
+            ["all", "stored"] => {
+                self.rows().all(|(partition, row)| self.is_all_stored(partition, row))
             }
             ["preparing"] => {
                 matches!(self.simulation.first_row().reign, Reign::Preparing { .. })
@@ -63,6 +68,22 @@ impl Play {
             && node.may_answer(self.simulation.now, partition)
     }
 
+    /// Whether all that is committed is stored, for good or as a dead letter.
+    fn is_all_stored(&self, partition: PartitionId, row: &Row) -> bool {
+        let primary = row
+            .primary()
+            .map(|primary| self.simulation.nodes[words::index(primary)].copy(partition));
+        primary.is_some_and(|copy| Some(copy.persisted()) >= copy.committed())
+    }
+
+    /// The store that a node drains into.
+    fn store_of(&self, node: usize) -> &Store {
+        match self.simulation.plan.replica.scope {
+            Scope::Shared => &self.simulation.store,
+            Scope::Replica => &self.simulation.nodes[node].disk,
+        }
+    }
+
     fn is_node(&self, what: &str, node: usize, rest: &[&str]) -> bool {
         let simulation = &self.simulation;
         let (it, first) = (&simulation.nodes[node], PartitionId(0));
@@ -83,13 +104,14 @@ impl Play {
                 let (partition, key) = words::key(rest[0]);
                 it.folded(partition).entities.contains_key(&key)
             }
-            "stored" => {
+            "stored" | "accepted" | "parked" => {
                 let (partition, key) = words::key(rest[0]);
-                let store = match simulation.plan.replica.scope {
-                    Scope::Shared => &simulation.store,
-                    Scope::Replica => &it.disk,
-                };
-                store.row(partition, RowKey::Entity(key)).is_some()
+                let (store, key) = (self.store_of(node), RowKey::Entity(key));
+                match what {
+                    "stored" => store.row(partition, key).is_some(),
+                    "accepted" => store.accepted(partition, key).is_some(),
+                    _ => store.letters(partition).iter().any(|(parked, _)| *parked == key),
+                }
             }
             "has" => it.copy(first).last().seq.0 >= number(rest[0]),
             "knows" => it.table == simulation.consensus.table,

@@ -3,7 +3,9 @@
 
 use std::time::Duration;
 
+use super::super::node::Node;
 use super::super::parcel::{Endpoint, Parcel, Reply};
+use super::super::store::Store;
 use super::super::{Happening, Simulation};
 use crate::engine::instant::Instant;
 use crate::engine::replica::Message;
@@ -74,6 +76,13 @@ impl Hooks {
             }
             _ => false,
         }
+    }
+}
+
+impl Node {
+    /// A process of an earlier life of the directory, as after its data was restored.
+    pub(super) fn restore(&mut self, generation: u64) {
+        self.begin(generation, Store::default());
     }
 }
 
@@ -152,6 +161,8 @@ fn kind_of(parcel: &Parcel) -> &'static str {
         Parcel::Delta(_) => "news",
         Parcel::Propose(_) => "propose",
         Parcel::Shrink { .. } => "unwanted",
+        Parcel::Replay { .. } => "replay",
+        Parcel::Compare { .. } => "compare",
         Parcel::Ask { .. } => "ask",
         Parcel::Reply { .. } => "reply",
     }

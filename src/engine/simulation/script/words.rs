@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::super::Simulation;
 use super::super::asynchronous::Asynchronous;
 use super::super::object::{Input, Key, Kind, Money, kind_of};
+use super::super::others::Winner;
 use super::super::plan::{Plan, patience, terms};
 use super::{Name, Play};
 use crate::engine::controller::Delays;
@@ -69,6 +70,8 @@ pub(super) fn plan(line: &str) -> Plan {
                 plan.asynchronous = Asynchronous { keys: keys.collect(), lag_max: value as usize };
                 plan.replica.lag_max = value as usize;
             }
+            // Others write into the shared store, and memory wins, or they do.
+            "others" => plan.others = Some([Winner::Memory, Winner::Store][value as usize]),
             "may-lose" => plan.may_lose = value == 1,
             "own-stores" => plan.replica.scope = [Scope::Shared, Scope::Replica][value as usize],
             name => panic!("no such word of a grid: {name}"),
@@ -145,6 +148,8 @@ fn calm() -> Plan {
         pause_percent: 0,
         operator_percent: 0,
         disk_percent: 0,
+        refuse_percent: 0,
+        others: None,
         disaster_percent: 0,
         isolate_percent: 0,
         cut_percent: 0,
@@ -181,6 +186,11 @@ pub(super) fn read(key: Key) -> Input {
         Kind::Slot => Input::Slot(slot::Input::Read),
         Kind::Bell => Input::Bell(list::Input::Read),
     }
+}
+
+/// Whether that is an object which only its clients change.
+pub(super) fn is_lasting(key: Key) -> bool {
+    matches!(kind_of(key), Kind::Register | Kind::Counter | Kind::List | Kind::Set)
 }
 
 pub(super) fn write(key: Key, value: u64) -> Input {
