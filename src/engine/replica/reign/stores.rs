@@ -32,8 +32,8 @@ impl Reign {
             || is_broken(Breakage::SettledUnstored)
     }
 
-    /// The store of this copy's own has all up to there. If it stands still, no other can be seen to
-    /// do so, and nothing more is stored by all.
+    /// The store of this copy's own has all up to there. If it stands still, no other can be seen
+    /// to do so, and nothing more is stored by all.
     pub(super) fn note_own_store(&mut self, here: Position, now: Instant) {
         let mut others = self.peers.values();
         if here > self.seen_stored || !others.any(|peer| peer.stored > here) {
