@@ -44,7 +44,7 @@ impl Others {
 }
 
 /// Whether others may write it.
-fn is_open(key: Key) -> bool {
+pub(super) fn is_open(key: Key) -> bool {
     matches!(kind_of(key), Kind::Register | Kind::List | Kind::Set)
 }
 

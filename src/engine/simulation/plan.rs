@@ -202,6 +202,10 @@ impl Plan {
         let others = apart.percent(40).then(|| apart.pick(&[Winner::Memory, Winner::Store]));
         // What is lost with all memory is told by versions, and so are theirs.
         plan.others = others.filter(|_| !is_calm && scope == Scope::Shared && !may_lose);
+        if plan.others.is_some() {
+            // What of these is lost is told by versions, and others' are of any epoch.
+            (plan.asynchronous, plan.replica.lag_max) = (Asynchronous::default(), 0);
+        }
         plan.drift = plan.terms.drift_max();
         // Half of them take each copy away that its primary complains of, whatever others say.
         if plan.clocks.is_multiple_of(2) {
