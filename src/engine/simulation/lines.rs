@@ -108,6 +108,13 @@ impl Lines {
         }
     }
 
+    /// Whether memory of a partition was ever lost, so that it was put together: only then may
+    /// anything be missing there that was answered (but what is asynchronous). That seeds may lose
+    /// excuses nothing by itself.
+    pub(super) fn has_lost(&self, partition: PartitionId) -> bool {
+        self.found(partition, Epoch(u64::MAX)).is_some()
+    }
+
     /// What was found when a partition was put together last, up to an epoch.
     pub(super) fn found(
         &self,
