@@ -140,7 +140,7 @@ impl Simulation {
                 let partitions = u64::from(self.plan.partitions);
                 let to = PartitionId(self.random.between(0, partitions - 1) as u16);
                 let key = self.random.pick(&accounts);
-                Input::Account(Money::Transfer { to, key, amount: value % 97 })
+                Input::Account(Money::Transfer { to, key, amount: value % 97, number: value })
             }
             Kind::Slot if is_read => Input::Slot(slot::Input::Read),
             Kind::Slot if self.random.percent(30) => Input::Slot(slot::Input::Take),

@@ -9,6 +9,7 @@
 //! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
 //! do not know that they are none, answers that are lost, entries that come twice.
 
+mod accounts;
 mod asynchronous;
 mod backlog;
 mod beats;

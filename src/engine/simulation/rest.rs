@@ -97,6 +97,7 @@ impl Simulation {
         }
         self.check_settled()?;
         self.check_money()?;
+        self.check_accounts()?;
         self.check_bells()
     }
 

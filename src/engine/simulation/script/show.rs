@@ -129,9 +129,8 @@ impl Play {
         let entity = self.simulation.nodes[node].folded(partition).entities.get(&key);
         match entity.map(|entity| &entity.object) {
             None => "nothing".to_owned(),
-            Some(Object::Register(value) | Object::Counter(value) | Object::Account(value)) => {
-                value.to_string()
-            }
+            Some(Object::Register(value) | Object::Counter(value)) => value.to_string(),
+            Some(Object::Account(account)) => account.balance.to_string(),
             Some(Object::Slot(value)) => value.to_string(),
             Some(Object::Bell(values)) => format!("{values:?}"),
             Some(Object::Gone) => "a tombstone".to_owned(),
