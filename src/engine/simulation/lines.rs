@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::Simulation;
-use super::history::{self, Done, Told};
+use super::history::{self, Decided, Done, Told};
 use super::object::{Kind, kind_of};
 use super::row::RowKey;
 use crate::engine::id::{Epoch, PartitionId, Position};
@@ -209,27 +209,35 @@ impl Tree {
 
 impl Simulation {
     /// What the clients were told can be.
-    pub(super) fn check_history(&self) -> Result<(), String> {
+    pub(super) fn check_history(&mut self) -> Result<(), String> {
         let is_async = |done: &&Done| self.plan.asynchronous.of(done.key) != Replication::Sync;
         let history = || self.history.iter();
         let sync: Vec<Done> = history().filter(|done| !is_async(done)).cloned().collect();
         let other: Vec<Done> = history().filter(is_async).cloned().collect();
+        let mut decided = Decided::default();
         let tree = self.lines.tree(&sync, false);
         tree.check_gaps(&sync)?;
         if self.plan.may_lose {
-            self.check_lines(&tree, &sync)?;
+            self.check_lines(&tree, &sync, &mut decided)?;
         } else {
-            history::check(&sync, self.plan.drift)?;
+            history::check(&sync, self.plan.drift, &mut decided)?;
         }
         let tree = self.lines.tree(&other, true);
         tree.check_gaps(&other)?;
-        self.check_lines(&tree, &other)
+        self.check_lines(&tree, &other, &mut decided)?;
+        self.summary.histories = decided;
+        Ok(())
     }
 
-    fn check_lines(&self, tree: &Tree, history: &[Done]) -> Result<(), String> {
+    fn check_lines(
+        &self,
+        tree: &Tree,
+        history: &[Done],
+        decided: &mut Decided,
+    ) -> Result<(), String> {
         for number in 0..tree.len() {
             let line = tree.line(number, history);
-            history::check(&line, self.plan.drift)
+            history::check(&line, self.plan.drift, decided)
                 .map_err(|what| format!("line {number}: {what}"))?;
         }
         Ok(())

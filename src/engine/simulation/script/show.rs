@@ -176,7 +176,7 @@ pub(super) fn output(output: &Output) -> String {
         Output::Set(set::Output::Added(true)) => "added".to_owned(),
         Output::Set(set::Output::Added(false)) => "was there".to_owned(),
         Output::Set(set::Output::Elements(elements)) => format!("found {elements:?}"),
-        Output::Balance(balance) => format!("has {balance}"),
+        Output::Account(account) => format!("has {}", account.balance),
         Output::Slot(slot::Output::Written) => "put".to_owned(),
         Output::Slot(slot::Output::Found(Some(value))) => format!("found {value}"),
         Output::Slot(slot::Output::Found(None)) => "found nothing".to_owned(),
