@@ -142,6 +142,7 @@ fn add(total: &mut Summary, one: Summary) {
     total.indeterminate += one.indeterminate;
     total.promotions += one.promotions;
     total.voter_changes += one.voter_changes;
+    total.histories.add(&one.histories);
     for (name, count) in one.faults {
         *total.faults.entry(name).or_default() += count;
     }
@@ -152,6 +153,8 @@ fn print(from: u64, passed: u64, total: &Summary, took: Duration) {
     let (steps, promotions, changes) = (total.steps, total.promotions, total.voter_changes);
     println!("{steps} steps, {promotions} promotions, {changes} changes of the voters");
     println!("{} asks answered, {} indeterminate", total.acknowledged, total.indeterminate);
+    let (decided, undecided) = (total.histories.decided, &total.histories.undecided);
+    println!("{decided} objects decided, not decided: {undecided:?}");
     let faults: BTreeMap<_, _> = total.faults.iter().collect();
     for (name, count) in faults {
         println!("{count:>9} {name}");

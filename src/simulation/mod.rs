@@ -11,7 +11,7 @@ pub mod planning;
 use crate::engine::breakage::{self, Breakage};
 use crate::engine::simulation;
 
-pub use simulation::{Failure, Summary, Trace};
+pub use simulation::{Decided, Failure, Summary, Trace};
 
 /// Runs one seed; with `trace`, each thing that happens is told. With `left_out`, a rule of the
 /// protocol is left out, by its name in [`rules`]: then a failure is what is hoped for.

@@ -177,7 +177,7 @@ impl<I, O> Operation<I, O> {
 
 impl<I, O> History<I, O> {
     /// Numbers of the operations by object, in the order of the objects.
-    fn by_object(&self) -> Vec<(u64, Vec<usize>)> {
+    pub(crate) fn by_object(&self) -> Vec<(u64, Vec<usize>)> {
         let mut numbers: Vec<usize> = (0..self.operations.len()).collect();
         numbers.sort_by_key(|number| self.operations[*number].object);
         let of = |number: &usize| self.operations[*number].object;

@@ -57,7 +57,7 @@ impl Simulation {
                 let is_known = state.openings.insert(asked.partition, position);
                 if is_known.is_none() {
                     self.try_ask(client, asked);
-                } else if is_known != Some(position) && !self.plan.may_lose {
+                } else if is_known != Some(position) && !self.lines.has_lost(asked.partition) {
                     self.failure =
                         Some(format!("{client}'s session is opened twice: {position:?}"));
                 }
@@ -66,7 +66,7 @@ impl Simulation {
                 let wait = self.random.millis(5, 60);
                 self.ask_again_after(client, wait);
             }
-            Reply::NotOpen | Reply::Expired if self.plan.may_lose => {
+            Reply::NotOpen | Reply::Expired if self.lines.has_lost(asked.partition) => {
                 state.openings.remove(&asked.partition);
                 self.told(client, asked, Told::Unknown);
                 self.ask_next(client);
@@ -140,7 +140,7 @@ impl Simulation {
                 let partitions = u64::from(self.plan.partitions);
                 let to = PartitionId(self.random.between(0, partitions - 1) as u16);
                 let key = self.random.pick(&accounts);
-                Input::Account(Money::Transfer { to, key, amount: value % 97 })
+                Input::Account(Money::Transfer { to, key, amount: value % 97, number: value })
             }
             Kind::Slot if is_read => Input::Slot(slot::Input::Read),
             Kind::Slot if self.random.percent(30) => Input::Slot(slot::Input::Take),

@@ -1,9 +1,11 @@
 //! What the clients were told, and whether it can be.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::lapse;
 use super::object::{Input, Key, Kind, Output, kind_of, rings_after};
+use crate::engine::history::fault::Fault;
 use crate::engine::history::models::{counter, list, register, set, slot};
 use crate::engine::history::values::Values;
 use crate::engine::history::{
@@ -38,6 +40,25 @@ impl Done {
     }
 }
 
+/// How many objects were put in order, and of how many nobody could tell, by their kind.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decided {
+    /// Objects that either checker has decided.
+    pub decided: u64,
+    /// Objects that both have given up. What is not about order was checked of them, too.
+    pub undecided: BTreeMap<&'static str, u64>,
+}
+
+impl Decided {
+    /// Counts what another has counted, too.
+    pub fn add(&mut self, other: &Decided) {
+        self.decided += other.decided;
+        for (kind, count) in &other.undecided {
+            *self.undecided.entry(kind).or_default() += count;
+        }
+    }
+}
+
 /// The operations of all objects of a kind.
 macro_rules! of_kind {
     ($history:expr, $kind:ident) => {
@@ -56,18 +77,20 @@ macro_rules! of_kind {
     };
 }
 
+/// Counts what was decided.
+///
 /// # Errors
 /// What cannot be.
-pub(super) fn check(history: &[Done], drift: u64) -> Result<(), String> {
-    check_values(&register::Register, &of_kind!(history, Register))?;
-    check_values(&list::List, &of_kind!(history, List))?;
-    check_values(&set::GrowingSet, &of_kind!(history, Set))?;
-    check_values(&list::List, &of_bells(history, drift))?;
+pub(super) fn check(history: &[Done], drift: u64, decided: &mut Decided) -> Result<(), String> {
+    check_values("registers", &register::Register, &of_kind!(history, Register), decided)?;
+    check_values("lists", &list::List, &of_kind!(history, List), decided)?;
+    check_values("sets", &set::GrowingSet, &of_kind!(history, Set), decided)?;
+    check_values("bells", &list::List, &of_bells(history, drift), decided)?;
     lapse::check(history, drift)?;
-    check_order(&slot::Slot, &of_slots(history))?;
+    check_order("slots", &slot::Slot, &of_slots(history), decided)?;
     let counters = of_kind!(history, Counter);
     bounds::counters(&counters).map_err(|fault| fault.to_string())?;
-    check_order(&counter::Counter, &counters)
+    check_order("counters", &counter::Counter, &counters, decided)
 }
 
 /// What was seen of slots: that nothing was there is a change that nobody has asked for.
@@ -108,21 +131,44 @@ pub(super) fn at_least(time: Duration, drift: u64) -> Duration {
     time.saturating_sub(Duration::from_nanos(fast))
 }
 
-fn check_values<M: Values>(model: &M, history: &HistoryOf<M>) -> Result<(), String> {
+fn check_values<M: Values>(
+    kind: &'static str,
+    model: &M,
+    history: &HistoryOf<M>,
+    decided: &mut Decided,
+) -> Result<(), String> {
     made_up::check(model, history)
         .and_then(|()| twice::check(model, history))
         .and_then(|()| lost::check(model, history))
         .map_err(|fault| fault.to_string())?;
-    check_order(model, history)
+    check_order(kind, model, history, decided)
 }
 
 /// By two checkers that have nothing in common.
-fn check_order<M: Model>(model: &M, history: &HistoryOf<M>) -> Result<(), String> {
-    version_order::check(model, history).map_err(|fault| fault.to_string())?;
-    let mut short = history.clone();
-    let of = |object: u64| history.operations.iter().filter(|it| it.object == object).count();
-    short.operations.retain(|operation| of(operation.object) <= SEARCHED_MAX);
-    search::check(model, &short).map(drop).map_err(|fault| fault.to_string())
+fn check_order<M: Model>(
+    kind: &'static str,
+    model: &M,
+    history: &HistoryOf<M>,
+    decided: &mut Decided,
+) -> Result<(), String> {
+    for (_, numbers) in history.by_object() {
+        let of = numbers.iter().map(|number| history.operations[*number].clone());
+        let object = History { operations: of.collect() };
+        match is_decided(model, &object)? {
+            true => decided.decided += 1,
+            false => *decided.undecided.entry(kind).or_default() += 1,
+        }
+    }
+    Ok(())
+}
+
+/// Whether either checker could tell that an object is right.
+fn is_decided<M: Model>(model: &M, object: &HistoryOf<M>) -> Result<bool, String> {
+    let fault = |fault: Fault| fault.to_string();
+    let replayed = version_order::check(model, object).map_err(fault)?;
+    let is_short = object.operations.len() <= SEARCHED_MAX;
+    let is_searched = is_short && search::check(model, object).map_err(fault)?.undecided.is_empty();
+    Ok(is_searched || replayed.undecided_objects == 0)
 }
 
 fn operations<I, O>(

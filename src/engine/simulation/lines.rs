@@ -13,7 +13,7 @@
 use std::collections::BTreeMap;
 
 use super::Simulation;
-use super::history::{self, Done, Told};
+use super::history::{self, Decided, Done, Told};
 use super::object::{Kind, kind_of};
 use super::others;
 use super::row::RowKey;
@@ -107,6 +107,13 @@ impl Lines {
             let cut = Cut { epoch, at, kept };
             self.cuts.entry(partition).or_default().push(cut);
         }
+    }
+
+    /// Whether memory of a partition was ever lost, so that it was put together: only then may
+    /// anything be missing there that was answered (but what is asynchronous). That seeds may lose
+    /// excuses nothing by itself.
+    pub(super) fn has_lost(&self, partition: PartitionId) -> bool {
+        self.found(partition, Epoch(u64::MAX)).is_some()
     }
 
     /// What was found when a partition was put together last, up to an epoch.
@@ -203,29 +210,37 @@ impl Tree {
 
 impl Simulation {
     /// What the clients were told can be.
-    pub(super) fn check_history(&self) -> Result<(), String> {
+    pub(super) fn check_history(&mut self) -> Result<(), String> {
         let is_async = |done: &&Done| self.plan.asynchronous.of(done.key) != Replication::Sync;
         let history = || self.history.iter();
         let sync: Vec<Done> = history().filter(|done| !is_async(done)).cloned().collect();
         let other: Vec<Done> = history().filter(is_async).cloned().collect();
+        let mut decided = Decided::default();
         let tree = self.lines.tree(&sync, false);
         // What others write is in the version that they say: that tells nothing of when it came.
         let is_ours = |done: &&Done| self.plan.others.is_none() || !others::is_open(done.key);
         tree.check_gaps(&sync.iter().filter(is_ours).cloned().collect::<Vec<_>>())?;
         if self.plan.may_lose {
-            self.check_lines(&tree, &sync)?;
+            self.check_lines(&tree, &sync, &mut decided)?;
         } else {
-            history::check(&sync, self.plan.drift)?;
+            history::check(&sync, self.plan.drift, &mut decided)?;
         }
         let tree = self.lines.tree(&other, true);
         tree.check_gaps(&other)?;
-        self.check_lines(&tree, &other)
+        self.check_lines(&tree, &other, &mut decided)?;
+        self.summary.histories = decided;
+        Ok(())
     }
 
-    fn check_lines(&self, tree: &Tree, history: &[Done]) -> Result<(), String> {
+    fn check_lines(
+        &self,
+        tree: &Tree,
+        history: &[Done],
+        decided: &mut Decided,
+    ) -> Result<(), String> {
         for number in 0..tree.len() {
             let line = tree.line(number, history);
-            history::check(&line, self.plan.drift)
+            history::check(&line, self.plan.drift, decided)
                 .map_err(|what| format!("line {number}: {what}"))?;
         }
         Ok(())

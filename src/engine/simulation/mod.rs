@@ -9,6 +9,7 @@
 //! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
 //! do not know that they are none, answers that are lost, entries that come twice.
 
+mod accounts;
 mod asynchronous;
 mod backlog;
 mod beats;
@@ -58,6 +59,7 @@ use std::time::Duration;
 use asynchronous::Tails;
 use client::Client;
 use consensus::Consensus;
+pub use history::Decided;
 use history::Done;
 use lines::Lines;
 use loss::Losses;
@@ -168,6 +170,8 @@ pub struct Summary {
     pub voter_changes: u64,
     /// How often what went wrong.
     pub faults: BTreeMap<&'static str, u64>,
+    /// Of how many objects it could be told whether they are linearizable.
+    pub histories: Decided,
     /// Of everything that happened: equal runs have equal ones.
     pub fingerprint: u64,
 }

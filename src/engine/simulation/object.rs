@@ -38,7 +38,24 @@ pub(super) enum Money {
         to: PartitionId,
         key: Key,
         amount: u64,
+        /// No other has the same.
+        number: u64,
     },
+}
+
+/// What an account has, and by what.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Account {
+    pub balance: u64,
+    /// In the order in which they took effect.
+    pub moves: Vec<Move>,
+}
+
+/// One side of a transfer, which has a number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Move {
+    Out(u64),
+    In(u64),
 }
 
 /// Money on its way.
@@ -47,6 +64,7 @@ pub(super) struct Deposit {
     pub to: PartitionId,
     pub key: Key,
     pub amount: u64,
+    pub number: u64,
 }
 
 /// What each account has at first.
@@ -58,7 +76,7 @@ pub(super) enum Output {
     Counter(u64),
     List(list::Output),
     Set(set::Output),
-    Balance(u64),
+    Account(Account),
     /// Whether there was enough.
     Moved(bool),
     Slot(slot::Output),
@@ -85,7 +103,7 @@ pub(super) enum Object {
     Counter(u64),
     List(Vec<u64>),
     Set(BTreeSet<u64>),
-    Account(u64),
+    Account(Account),
     /// What is in it.
     Slot(u64),
     /// What it has rung for.
@@ -164,7 +182,7 @@ impl Object {
             Kind::Counter => Object::Counter(counter::Counter.initial()),
             Kind::List => Object::List(list::List.initial()),
             Kind::Set => Object::Set(set::GrowingSet.initial()),
-            Kind::Account => Object::Account(BALANCE),
+            Kind::Account => Object::Account(Account { balance: BALANCE, moves: Vec::new() }),
             Kind::Slot => Object::Gone,
             Kind::Bell => Object::Bell(list::List.initial()),
         }
@@ -184,12 +202,7 @@ impl Object {
             (Object::Set(state), Input::Set(input)) => {
                 Output::Set(set::GrowingSet.step(state, &input))
             }
-            (Object::Account(balance), Input::Account(Money::Read)) => Output::Balance(*balance),
-            (Object::Account(balance), Input::Account(Money::Transfer { amount, .. })) => {
-                let left = balance.checked_sub(amount);
-                *balance = left.unwrap_or(*balance);
-                Output::Moved(left.is_some())
-            }
+            (Object::Account(account), Input::Account(input)) => account.step(input),
             (Object::Bell(state), Input::Bell(list::Input::Read)) => {
                 Output::Bell(list::List.step(state, &list::Input::Read))
             }
@@ -205,6 +218,25 @@ impl Object {
             }
             (object, input) => unreachable!("{input:?} of {object:?}"),
         }
+    }
+}
+
+impl Account {
+    fn step(&mut self, input: Money) -> Output {
+        let Money::Transfer { amount, number, .. } = input else {
+            return Output::Account(self.clone());
+        };
+        let left = self.balance.checked_sub(amount);
+        if let Some(left) = left {
+            self.balance = left;
+            self.moves.push(Move::Out(number));
+        }
+        Output::Moved(left.is_some())
+    }
+
+    pub(super) fn receive(&mut self, amount: u64, number: u64) {
+        self.balance += amount;
+        self.moves.push(Move::In(number));
     }
 }
 
@@ -263,8 +295,8 @@ impl Entity {
 impl State {
     /// What its accounts have more than at first, and what is on its way from them.
     pub(super) fn gained(&self) -> i64 {
-        let gained = |entity: &Entity| match entity.object {
-            Object::Account(balance) => balance as i64 - BALANCE as i64,
+        let gained = |entity: &Entity| match &entity.object {
+            Object::Account(account) => account.balance as i64 - BALANCE as i64,
             _ => 0,
         };
         let on_its_way = self.sent().map(|(_, deposit)| deposit.amount as i64);
@@ -304,7 +336,7 @@ impl Output {
             Output::List(list::Output::Elements(_))
             | Output::Set(set::Output::Elements(_))
             | Output::Bell(_)
-            | Output::Balance(_) => {
+            | Output::Account(_) => {
                 unreachable!("what reads find is not recorded")
             }
         }

@@ -58,10 +58,8 @@ impl Refusing {
 fn mark(content: &Content) -> Option<u64> {
     let Content::Entity(entity) = content else { return None };
     match &entity.object {
-        Object::Register(value)
-        | Object::Counter(value)
-        | Object::Account(value)
-        | Object::Slot(value) => Some(*value),
+        Object::Register(value) | Object::Counter(value) | Object::Slot(value) => Some(*value),
+        Object::Account(account) => Some(account.balance),
         Object::List(values) | Object::Bell(values) => values.last().copied(),
         Object::Set(values) => values.last().copied(),
         Object::Gone => None,

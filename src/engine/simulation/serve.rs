@@ -303,7 +303,9 @@ impl Part {
     fn apply(&mut self, from: PartitionId) -> bool {
         let post = self.live().post.as_ref();
         let next = post.and_then(|post| post.inbox.next(from)).cloned();
-        let Some((number, Deposit { key, amount, .. })) = next else { return false };
+        let Some((number, Deposit { key, amount, number: transfer, .. })) = next else {
+            return false;
+        };
         if !self.is_at_hand(key) {
             self.live().loads.begin(key);
             return false; // those after it wait, too
@@ -312,8 +314,8 @@ impl Part {
         // The partition's own number says what is stored, and an entity may say more.
         let is_new = entity.applied.get(&from) < Some(&number);
         if is_new || is_broken(Breakage::EntityNumbersIgnored) {
-            if let Object::Account(balance) = &mut entity.object {
-                *balance += amount;
+            if let Object::Account(account) = &mut entity.object {
+                account.receive(amount, transfer);
             }
             entity.written_at = self.next();
             let stored = &self.live().stored_numbers;
@@ -379,8 +381,8 @@ impl Part {
 /// The money that an ask has sent.
 fn sent(input: Input, output: &Output) -> Option<Deposit> {
     match (input, output) {
-        (Input::Account(Money::Transfer { to, key, amount }), Output::Moved(true)) => {
-            Some(Deposit { to, key, amount })
+        (Input::Account(Money::Transfer { to, key, amount, number }), Output::Moved(true)) => {
+            Some(Deposit { to, key, amount, number })
         }
         _ => None,
     }

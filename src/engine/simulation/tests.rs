@@ -95,6 +95,7 @@ fn seeds_pass() {
             Ok(summary) => {
                 total.acknowledged += summary.acknowledged;
                 total.promotions += summary.promotions;
+                total.histories.add(&summary.histories);
                 for (name, count) in summary.faults {
                     *total.faults.entry(name).or_default() += count;
                 }
@@ -105,6 +106,20 @@ fn seeds_pass() {
     // They are worth what they have come across.
     assert!(total.acknowledged > 100 * SEEDS as usize && total.promotions > SEEDS, "{total:?}");
     assert!(total.faults.len() >= 12, "{total:?}");
+    // An object that no checker decides passes unseen.
+    let undecided: u64 = total.histories.undecided.values().sum();
+    assert!(total.histories.decided > SEEDS && undecided * 100 <= total.histories.decided);
+}
+
+/// A transfer that runs twice leaves the sum of all accounts as it was: what each account tells of
+/// its moves gives it away. (Histories are checked before: in these seeds they see nothing.)
+#[test]
+fn accounts_tell_of_transfers_that_run_twice() {
+    let finds = |seed| {
+        let found = breakage::with(Some(Breakage::RetryRuns), || run(seed, None));
+        found.is_err_and(|failure| failure.what.contains("has left its account"))
+    };
+    assert!((10..40).any(finds));
 }
 
 #[test]

@@ -15,11 +15,11 @@ impl Simulation {
             let answered = self.answered.entry(*partition).or_default();
             *answered = (*answered).max(*position);
         }
-        for (partition, position) in &out.cut {
-            self.watch_cut(node, *partition, *position);
-        }
         for (partition, epoch, gap, found) in &out.recovered {
             self.lines.recovered((*partition, *epoch), *gap, found.clone());
+        }
+        for (partition, position) in &out.cut {
+            self.watch_cut(node, *partition, *position);
         }
         self.watch_early(node, out);
         for partition in &out.leased {
@@ -47,7 +47,10 @@ impl Simulation {
             return; // nobody can tell
         }
         let answered = self.answered.get(&partition).copied().unwrap_or_default();
-        if position.epoch == answered.epoch && position <= answered && !self.plan.may_lose {
+        if position.epoch == answered.epoch
+            && position <= answered
+            && !self.lines.has_lost(partition)
+        {
             let what =
                 format!("{node} cuts {position:?} of {partition}, and {answered:?} was said");
             self.is_broken(Invariant::InSyncHoldsAnswered, &what);

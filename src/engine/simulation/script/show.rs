@@ -129,9 +129,8 @@ impl Play {
         let entity = self.simulation.nodes[node].folded(partition).entities.get(&key);
         match entity.map(|entity| &entity.object) {
             None => "nothing".to_owned(),
-            Some(Object::Register(value) | Object::Counter(value) | Object::Account(value)) => {
-                value.to_string()
-            }
+            Some(Object::Register(value) | Object::Counter(value)) => value.to_string(),
+            Some(Object::Account(account)) => account.balance.to_string(),
             Some(Object::Slot(value)) => value.to_string(),
             Some(Object::Bell(values)) => format!("{values:?}"),
             Some(Object::Gone) => "a tombstone".to_owned(),
@@ -177,7 +176,7 @@ pub(super) fn output(output: &Output) -> String {
         Output::Set(set::Output::Added(true)) => "added".to_owned(),
         Output::Set(set::Output::Added(false)) => "was there".to_owned(),
         Output::Set(set::Output::Elements(elements)) => format!("found {elements:?}"),
-        Output::Balance(balance) => format!("has {balance}"),
+        Output::Account(account) => format!("has {}", account.balance),
         Output::Slot(slot::Output::Written) => "put".to_owned(),
         Output::Slot(slot::Output::Found(Some(value))) => format!("found {value}"),
         Output::Slot(slot::Output::Found(None)) => "found nothing".to_owned(),

@@ -202,7 +202,12 @@ pub(super) fn write(key: Key, value: u64) -> Input {
         Kind::Slot => Input::Slot(slot::Input::Put(value)),
         Kind::Bell => Input::Bell(list::Input::Append(value)),
         // To itself: it leaves, and comes back by a message.
-        Kind::Account => Input::Account(Money::Transfer { to: PartitionId(0), key, amount: value }),
+        Kind::Account => Input::Account(Money::Transfer {
+            to: PartitionId(0),
+            key,
+            amount: value,
+            number: value,
+        }),
     }
 }
 
