@@ -34,7 +34,7 @@ impl Simulation {
     /// Each transfer has taken effect as was answered, and each read has seen what was.
     pub(super) fn check_accounts(&self) -> Result<(), String> {
         let books = Books { accounts: self.accounts(), transfers: transfers(&self.history) };
-        let is_whole = |place: Place| !self.lines.has_lost(place.0);
+        let is_whole = |place: Place| !self.has_lost(place.0);
         for (number, transfer) in &books.transfers {
             if is_whole(transfer.from) {
                 books.check_left(*number, transfer)?;

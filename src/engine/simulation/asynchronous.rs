@@ -121,7 +121,7 @@ impl Simulation {
             let what = format!("{epoch} of {partition} has lost {lost:?}, and says {lacks:?}");
             self.is_broken(Invariant::LossReported, &what);
         }
-        if is_lacking && answered.epoch < epoch && !self.lines.has_lost(partition) {
+        if is_lacking && answered.epoch < epoch && !self.has_lost(partition) {
             let what = format!("{epoch} of {partition} lacks {answered:?}");
             self.is_broken(Invariant::InSyncHoldsAnswered, &what);
         }
@@ -177,7 +177,7 @@ impl Simulation {
         };
         let primary = self.consensus.table.row(done.partition).and_then(|row| row.primary());
         let Some(primary) = primary else { return Ok(()) };
-        let has_lost = self.lines.has_lost(done.partition);
+        let has_lost = self.has_lost(done.partition);
         if has_lost || !self.is_survived(done.partition, version.position) {
             return Ok(());
         }

@@ -57,7 +57,7 @@ impl Simulation {
                 let is_known = state.openings.insert(asked.partition, position);
                 if is_known.is_none() {
                     self.try_ask(client, asked);
-                } else if is_known != Some(position) && !self.lines.has_lost(asked.partition) {
+                } else if is_known != Some(position) && !self.has_lost(asked.partition) {
                     self.failure =
                         Some(format!("{client}'s session is opened twice: {position:?}"));
                 }
@@ -66,8 +66,8 @@ impl Simulation {
                 let wait = self.random.millis(5, 60);
                 self.ask_again_after(client, wait);
             }
-            Reply::NotOpen | Reply::Expired if self.lines.has_lost(asked.partition) => {
-                state.openings.remove(&asked.partition);
+            Reply::NotOpen | Reply::Expired if self.has_lost(asked.partition) => {
+                self.clients[client].openings.remove(&asked.partition);
                 self.told(client, asked, Told::Unknown);
                 self.ask_next(client);
             }
@@ -76,7 +76,7 @@ impl Simulation {
             }
             Reply::Done { output, version } => {
                 if let Output::Register(register::Output::Found(value)) = output {
-                    state.seen = value;
+                    self.clients[client].seen = value;
                 }
                 let at = self.now;
                 self.told(client, asked, Told::Done { at, output, version });

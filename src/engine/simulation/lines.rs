@@ -109,13 +109,6 @@ impl Lines {
         }
     }
 
-    /// Whether memory of a partition was ever lost, so that it was put together: only then may
-    /// anything be missing there that was answered (but what is asynchronous). That seeds may lose
-    /// excuses nothing by itself.
-    pub(super) fn has_lost(&self, partition: PartitionId) -> bool {
-        self.found(partition, Epoch(u64::MAX)).is_some()
-    }
-
     /// What was found when a partition was put together last, up to an epoch.
     pub(super) fn found(
         &self,
@@ -209,6 +202,12 @@ impl Tree {
 }
 
 impl Simulation {
+    /// Whether anything may be missing of a partition that was answered (but what is asynchronous):
+    /// its memory was lost, and it was put together, in a seed in which stores need not have all.
+    pub(super) fn has_lost(&self, partition: PartitionId) -> bool {
+        self.plan.may_lose && self.lines.found(partition, Epoch(u64::MAX)).is_some()
+    }
+
     /// What the clients were told can be.
     pub(super) fn check_history(&mut self) -> Result<(), String> {
         let is_async = |done: &&Done| self.plan.asynchronous.of(done.key) != Replication::Sync;

@@ -117,7 +117,7 @@ impl Simulation {
         };
         let missing = |done: &&Done| match done.input {
             Input::Bell(list::Input::Append(value)) => {
-                done.is_returned() && !has_rung(done, value) && !self.lines.has_lost(done.partition)
+                done.is_returned() && !has_rung(done, value) && !self.has_lost(done.partition)
             }
             _ => false,
         };
@@ -131,7 +131,7 @@ impl Simulation {
 
     /// Money is moved only. What one partition lost may be missing at another.
     fn check_money(&self) -> Result<(), String> {
-        if self.consensus.table.rows().any(|(partition, _)| self.lines.has_lost(partition)) {
+        if self.consensus.table.rows().any(|(partition, _)| self.has_lost(partition)) {
             return Ok(());
         }
         let gained = |(partition, row): (PartitionId, &Row)| {

@@ -47,10 +47,7 @@ impl Simulation {
             return; // nobody can tell
         }
         let answered = self.answered.get(&partition).copied().unwrap_or_default();
-        if position.epoch == answered.epoch
-            && position <= answered
-            && !self.lines.has_lost(partition)
-        {
+        if position.epoch == answered.epoch && position <= answered && !self.has_lost(partition) {
             let what =
                 format!("{node} cuts {position:?} of {partition}, and {answered:?} was said");
             self.is_broken(Invariant::InSyncHoldsAnswered, &what);
