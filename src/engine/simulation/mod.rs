@@ -9,6 +9,7 @@
 //! The consensus log is a stand-in (`consensus`) that does what openraft may do to us: leaders that
 //! do not know that they are none, answers that are lost, entries that come twice.
 
+mod adoption;
 mod asynchronous;
 mod backlog;
 mod beats;
@@ -55,6 +56,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use adoption::Openings;
 use asynchronous::Tails;
 use client::Client;
 use consensus::Consensus;
@@ -71,6 +73,7 @@ use replace::Absent;
 use store::Store;
 use voting::Entry;
 
+use crate::engine::adoption::GridId;
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
 #[cfg(test)]
@@ -204,6 +207,7 @@ pub(crate) struct Simulation {
     tails: Tails,
     refusals: Refusals,
     others: Others,
+    openings: Openings,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -250,6 +254,7 @@ impl Simulation {
             tails: Tails::default(),
             refusals: Refusals::new(&random),
             others: Others::new(&random),
+            openings: Openings::new(GridId(1)),
             lines: Lines::default(),
             store: Store::default(),
             plan,
@@ -438,7 +443,8 @@ impl Simulation {
         }
     }
 
-    fn send_all(&mut self, node: usize, out: Out) {
+    fn send_all(&mut self, node: usize, mut out: Out) {
+        self.join_only_with_store(node, &mut out);
         self.watch(node, &out);
         for (to, parcel) in out.parcels {
             self.send(Endpoint::Node(node), to, parcel);
