@@ -22,6 +22,7 @@ pub(crate) enum Command {
     Forget(DirectoryId),
     /// A grid that has served nothing yet takes over a store of this grid, in which no fence is
     /// above the highest one: an operator says so.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no operator says so yet but in tests"))]
     AdoptStore { store: GridId, highest: Epoch },
     /// A change of one row, if the row is still the one that was seen.
     Row { at: At, change: RowChange },

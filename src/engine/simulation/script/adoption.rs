@@ -24,12 +24,12 @@ fn a_new_grid_does_not_touch_the_store_of_another() {
     let shown = "
         A#1 written
         store: of g1, fence 1, 0 of epoch 1
-        store: of g1, fence 1, 0 of epoch 1, refused: OtherGrid { found: g1 }
+        store: of g1, fence 1, 0 of epoch 1, refused: it is of g1
         members: 0
-        store: of g1, fence 1, 0 of epoch 1, refused: OtherGrid { found: g1 }
+        store: of g1, fence 1, 0 of epoch 1, refused: it is of g1
         members: 0
     ";
-    check(script, shown, &[(Breakage::OtherGridIgnored, "HigherFences")]);
+    check(script, shown, &[(Breakage::OtherGridIgnored, "refused: its fences are higher")]);
 }
 
 #[test]
@@ -47,10 +47,10 @@ fn a_table_that_is_older_than_the_store_does_not_touch_it() {
     ";
     let shown = "
         A#1 written
-        store: of g1, fence 1, 0 of epoch 1, refused: HigherFences { partition: p0, fence: e1, epoch: e0 }
+        store: of g1, fence 1, 0 of epoch 1, refused: its fences are higher
         members: 0
     ";
-    check(script, shown, &[(Breakage::HigherFencesIgnored, "members: 3")]);
+    check(script, shown, &[(Breakage::HigherFencesIgnored, "in_sync_holds_answered")]);
 }
 
 #[test]
@@ -69,6 +69,7 @@ fn a_new_grid_takes_over_the_store_of_another() {
         until refused 0
         adopt g1
         until served
+        until not refused 0
         show store 0
         release write
         run 500ms
@@ -88,7 +89,7 @@ fn a_new_grid_takes_over_the_store_of_another() {
     ";
     let rules = [
         (Breakage::AdoptedBelowFences, "never so: until served"),
-        (Breakage::AdoptedUnread, "is not the newest"),
+        (Breakage::AdoptedUnread, "in_sync_holds_answered"),
     ];
     check(script, shown, &rules);
 }
@@ -114,7 +115,6 @@ fn the_disk_of_another_machine_is_put_into_a_node() {
         expect refused new
         run 2s
         expect not up new
-        until 2 copies
     ";
     let shown = "
         A#1 written

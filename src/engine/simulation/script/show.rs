@@ -11,6 +11,7 @@ use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
 use super::super::row::RowKey;
 use super::{Name, Play, words};
+use crate::engine::adoption::StoreRefused;
 use crate::engine::history::models::{list, register, set, slot};
 use crate::engine::id::PartitionId;
 use crate::engine::table::{Members, Reign, Status};
@@ -94,7 +95,13 @@ impl Play {
         let row = self.simulation.drained_into(node).row(PartitionId(0), RowKey::Entity(0));
         let epoch = row.map_or(0, |row| row.version.epoch.0);
         let refused = self.simulation.refused_store(node);
-        let refused = refused.map(|why| format!(", refused: {why:?}")).unwrap_or_default();
+        let refused = match refused {
+            None => String::new(),
+            Some(StoreRefused::OtherGrid { found }) => format!(", refused: it is of {found:?}"),
+            Some(StoreRefused::HigherFences { .. }) => {
+                ", refused: its fences are higher".to_owned()
+            }
+        };
         let fence = says.highest_fence().0;
         format!("store: of {grid}, fence {fence}, 0 of epoch {epoch}{refused}")
     }
