@@ -23,9 +23,9 @@
 //! * `propose arm|promote|catch-up|declare|drain|undrain|mark-down|readmit NODE`,
 //!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
 //!   once.
-//! * `found g2`: another grid is formed of the same nodes, with nothing but the shared store of the
-//!   one before (the first is `g1`); `adopt g1`: an operator has it take over the store of that one;
-//!   `disk NODE g9`: it crashes, and its own store is another grid's from now on.
+//! * `found g2`: another grid is formed of the same nodes, with nothing but the shared store of
+//!   the one before (the first is `g1`); `adopt g1`: an operator has it take over the store of that
+//!   one; `disk NODE g9`: it crashes, and its own store is another grid's from now on.
 //! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
 //!   `write-many COUNT as A#1` (into so many objects, under this number and the next ones), `take
 //!   KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again,

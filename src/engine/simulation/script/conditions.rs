@@ -6,7 +6,9 @@
 //! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the store
 //! that it drains into), `accepted NODE KEY` (as a row), `parked NODE KEY` (as a dead letter), `all
 //! stored` (of both), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1`
-//! (anything that was not shown yet), `answered A#1`, `refused NODE` (its store, so it stays out); each after `not`, too. Of rows: the first
+//! (anything that was not shown yet), `answered A#1`,
+//! `refused NODE` (its store, so it stays out);
+//! each after `not`, too. Of rows: the first
 //! partition's, where not all are meant.
 
 use super::super::row::RowKey;

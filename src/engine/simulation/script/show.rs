@@ -1,6 +1,7 @@
 //! What a script shows.
 //!
-//! `row`, `primary`, `copies`, `status NODE`, `store NODE` (whose it is), `members` (how many are up), `serving` (whose
+//! `row`, `primary`, `copies`, `status NODE`,
+//! `store NODE` (whose it is), `members` (how many are up), `serving` (whose
 //! handlers may run), `entitled` (whose answers may be given), `voters` (and how many of them have
 //! lost their log), `value KEY` (committed, at each holder that is there), `held KIND` (how many),
 //! `lost` (records that were answered before they were committed, and lost, and those that were
