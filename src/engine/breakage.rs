@@ -8,6 +8,14 @@ use std::cell::Cell;
 /// A rule of the protocol that is left out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breakage {
+    /// A store of another grid is taken for one's own.
+    OtherGridIgnored,
+    /// A store is taken though epochs have reigned there that the table does not know.
+    HigherFencesIgnored,
+    /// A grid that takes a store over begins with its own first epoch.
+    AdoptedBelowFences,
+    /// It does not read what is there.
+    AdoptedUnread,
     /// What the primary holds counts as committed.
     AckBeforeBackups,
     /// A backup takes records of an epoch that is over.

@@ -9,6 +9,8 @@
 //! outputs, in production and in simulation.
 #![deny(clippy::disallowed_types, clippy::disallowed_methods)]
 
+#[cfg(any(test, feature = "simulation"))]
+pub(crate) mod adoption;
 pub(crate) mod alarms;
 #[cfg(any(test, feature = "simulation"))]
 pub(crate) mod breakage;

@@ -1,14 +1,10 @@
 //! What is said, kept and refused while a grid is formed.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
+pub(crate) use crate::engine::adoption::GridId;
 use crate::engine::id::NodeId;
 use crate::engine::table::DirectoryId;
-
-/// A grid's random number, drawn by whoever proposes it: no two grids have one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct GridId(pub u128);
 
 /// What must be the same at all nodes of a grid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,11 +109,5 @@ impl Shape {
             () if self.copies != other.copies => Err(Refusal::Copies(self.copies)),
             () => Ok(()),
         }
-    }
-}
-
-impl fmt::Debug for GridId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "g{:x}", self.0)
     }
 }

@@ -157,6 +157,7 @@ impl Part {
             if self.copy.has_room() {
                 self.execute(Record { dropped: Some(dropped), ..Record::default() });
                 self.live().loads.missing.insert(dropped.0);
+                self.live().loads.read_at.remove(&dropped.0);
             }
         }
     }
@@ -181,6 +182,7 @@ impl Part {
         if self.copy.has_room() {
             self.execute(Record { evicted: Some((key, version)), ..Record::default() });
             self.live().life.turn = key;
+            self.live().loads.read_at.remove(&key);
         }
     }
 }

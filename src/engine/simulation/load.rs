@@ -12,7 +12,7 @@ use super::parcel::{Ask, Reply};
 use super::part::Part;
 use super::row::{Content, Row, RowKey};
 use crate::engine::breakage::{Breakage, is_broken};
-use crate::engine::id::{Epoch, PartitionId};
+use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
 
 /// A store that has not answered by then is asked again.
@@ -53,6 +53,9 @@ pub(super) struct Loads {
     /// With the number of the question, when it was last asked.
     under_way: BTreeMap<Key, (u64, Option<Instant>)>,
     waiting: BTreeMap<Key, VecDeque<Waiting>>,
+    /// Up to where the log went when these were read: that they had left memory before may not have
+    /// been committed, and whoever has them still may know them otherwise.
+    pub(super) read_at: BTreeMap<Key, Position>,
     /// The store has none of these.
     pub(super) missing: BTreeSet<Key>,
 }
@@ -121,7 +124,7 @@ impl Part {
     /// The store has answered. Returns what is said at once to those that waited.
     pub(super) fn loaded(&mut self, loaded: Loaded) -> Vec<(Waiting, Reply)> {
         let Loaded { load: Load { epoch, key, number, .. }, row } = loaded;
-        let is_of_reign = self.copy.serves() == Some(epoch);
+        let (is_of_reign, last) = (self.copy.serves() == Some(epoch), self.copy.last());
         let Some(live) = self.live.as_mut().filter(|_| is_of_reign) else { return Vec::new() };
         if !live.loads.end(key, number) {
             return Vec::new();
@@ -136,6 +139,7 @@ impl Part {
         let live = self.live();
         match row {
             Some(row) => {
+                live.loads.read_at.insert(key, last);
                 if let Content::Entity(entity) = &row.content {
                     live.life.watch(key, entity);
                 }

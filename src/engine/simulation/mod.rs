@@ -10,6 +10,7 @@
 //! do not know that they are none, answers that are lost, entries that come twice.
 
 mod accounts;
+mod adoption;
 mod asynchronous;
 mod backlog;
 mod beats;
@@ -56,6 +57,7 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
+use adoption::Openings;
 use asynchronous::Tails;
 use client::Client;
 use consensus::Consensus;
@@ -73,6 +75,7 @@ use replace::Absent;
 use store::Store;
 use voting::Entry;
 
+use crate::engine::adoption::GridId;
 use crate::engine::id::{Epoch, PartitionId, Position};
 use crate::engine::instant::Instant;
 #[cfg(test)]
@@ -208,6 +211,7 @@ pub(crate) struct Simulation {
     tails: Tails,
     refusals: Refusals,
     others: Others,
+    openings: Openings,
     lines: Lines,
     /// Who has reigned when.
     primaries: BTreeMap<(PartitionId, Epoch), Member>,
@@ -254,6 +258,7 @@ impl Simulation {
             tails: Tails::default(),
             refusals: Refusals::new(&random),
             others: Others::new(&random),
+            openings: Openings::new(GridId(1)),
             lines: Lines::default(),
             store: Store::default(),
             plan,
@@ -442,7 +447,8 @@ impl Simulation {
         }
     }
 
-    fn send_all(&mut self, node: usize, out: Out) {
+    fn send_all(&mut self, node: usize, mut out: Out) {
+        self.join_only_with_store(node, &mut out);
         self.watch(node, &out);
         for (to, parcel) in out.parcels {
             self.send(Endpoint::Node(node), to, parcel);

@@ -283,12 +283,13 @@ impl Part {
         batch
     }
 
-    /// The copy with all records. What they evict stays: only when they are folded it is known
-    /// that the store of its own has that.
+    /// The copy with all records. What they evict into a store of its own stays: only when they are
+    /// folded it is known that it is there.
     pub(super) fn remembered(&self) -> State {
         let mut memory = self.folded.clone();
-        for Entry { position, record } in self.copy.unfolded() {
-            memory.write(position, &Record { evicted: None, ..record });
+        for Entry { position, mut record } in self.copy.unfolded() {
+            record.evicted = record.evicted.filter(|_| self.scope == Scope::Shared);
+            memory.write(position, &record);
         }
         memory
     }

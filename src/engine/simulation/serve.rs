@@ -167,7 +167,8 @@ impl Part {
         let output = entity.object.clone().step(input);
         let written_at = entity.written_at;
         let version = Version { position: written_at, index: 0 };
-        (Reply::Done { output, version }, written_at)
+        let read_at = self.live().loads.read_at.get(&key).copied().unwrap_or_default();
+        (Reply::Done { output, version }, written_at.max(read_at))
     }
 
     fn write(

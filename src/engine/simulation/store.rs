@@ -7,6 +7,7 @@ use super::object::State;
 use super::random::Random;
 use super::refusal::Refusing;
 use super::row::{Row, RowKey};
+use crate::engine::adoption::{GridId, Says};
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::{Epoch, PartitionId, Position, Version};
 use crate::engine::replica::Found;
@@ -56,6 +57,8 @@ pub(super) struct Stored {
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct Store {
+    /// Whose it is, if anybody's.
+    grid: Option<GridId>,
     rows: BTreeMap<(PartitionId, RowKey), Row>,
     /// Versions that it has refused as rows: each is newer than the row of that name.
     letters: BTreeMap<(PartitionId, RowKey), Row>,
@@ -71,6 +74,22 @@ pub(super) struct Store {
 }
 
 impl Store {
+    /// What it says of itself, also while it takes nothing.
+    pub(super) fn says(&self) -> Says {
+        Says { grid: self.grid, fences: self.fences.clone() }
+    }
+
+    /// It is this grid's from now on, and heeds nobody of an epoch before these.
+    pub(super) fn take(&mut self, grid: GridId, epochs: &[(PartitionId, Epoch)]) {
+        self.grid = Some(grid);
+        for (partition, epoch) in epochs {
+            let fence = self.fences.entry(*partition).or_default();
+            if !is_broken(Breakage::FenceNotRaised) {
+                *fence = (*epoch).max(*fence);
+            }
+        }
+    }
+
     /// All rows of a batch or none.
     pub(super) fn write(&mut self, batch: Batch) -> Stored {
         let Batch { partition, epoch, queue, id, rows, watermark } = batch;

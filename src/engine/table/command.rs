@@ -1,6 +1,7 @@
 //! What may be asked of the table, and why it may refuse.
 
 use super::member::{DirectoryId, Generation, Member, Members, Role, RowVersion};
+use crate::engine::adoption::GridId;
 use crate::engine::id::{Epoch, NodeId, PartitionId};
 
 /// A change of the table, by its effect: never "the row shall be this", always "add", "remove",
@@ -19,6 +20,10 @@ pub(crate) enum Command {
     Drain { member: Member, is_draining: bool },
     /// Forgets a dead node that no row names.
     Forget(DirectoryId),
+    /// A grid that has served nothing yet takes over a store of this grid, in which no fence is
+    /// above the highest one: an operator says so.
+    #[cfg_attr(not(test), expect(dead_code, reason = "no operator says so yet but in tests"))]
+    AdoptStore { store: GridId, highest: Epoch },
     /// A change of one row, if the row is still the one that was seen.
     Row { at: At, change: RowChange },
 }
@@ -77,6 +82,8 @@ pub(crate) enum RowChange {
 /// Why a command changes nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Refusal {
+    /// Some partition has had a primary: what is in another store belongs to another past.
+    HasReigned,
     /// There is no such partition.
     UnknownPartition,
     /// The row has changed since.

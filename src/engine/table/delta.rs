@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::PartitionTable;
 use super::member::{DirectoryId, Generation, Node, TableVersion};
 use super::row::Row;
+use crate::engine::adoption::GridId;
 use crate::engine::breakage::{Breakage, is_broken};
 use crate::engine::id::PartitionId;
 
@@ -21,12 +22,13 @@ pub(crate) struct Delta {
     pub rows: Vec<(PartitionId, Row)>,
 }
 
-/// All nodes, and when they last changed.
+/// All nodes, and when they last changed; and whose store is to be this grid's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Nodes {
     changed_at: TableVersion,
     nodes: BTreeMap<DirectoryId, Node>,
     forgotten: BTreeMap<DirectoryId, Generation>,
+    adopts: Option<GridId>,
 }
 
 /// A delta that begins after what is there.
@@ -47,6 +49,7 @@ impl PartitionTable {
                 changed_at: self.nodes_changed_at,
                 nodes: self.nodes.clone(),
                 forgotten: self.forgotten.clone(),
+                adopts: self.adopts,
             }),
             rows: self.rows().filter(changed).map(|(id, row)| (id, row.clone())).collect(),
         }
@@ -63,10 +66,10 @@ impl PartitionTable {
         if delta.to <= self.version {
             return Ok(());
         }
-        if let Some(Nodes { changed_at, nodes, forgotten }) = &delta.nodes {
+        if let Some(Nodes { changed_at, nodes, forgotten, adopts }) = &delta.nodes {
             self.nodes.clone_from(nodes);
             self.forgotten.clone_from(forgotten);
-            self.nodes_changed_at = *changed_at;
+            (self.nodes_changed_at, self.adopts) = (*changed_at, *adopts);
         }
         for (partition, row) in &delta.rows {
             if let Some(known) = self.rows.get_mut(usize::from(partition.0)) {

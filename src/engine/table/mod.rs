@@ -10,6 +10,7 @@
 //! an epoch only the active primary changes the in-sync set; each new primary has a higher epoch;
 //! nothing removes the last copy that is not proven dead.
 
+mod adopt;
 mod command;
 mod delta;
 mod member;
@@ -23,6 +24,7 @@ mod tests;
 use std::collections::BTreeMap;
 
 use super::breakage::{Breakage, is_broken};
+use crate::engine::adoption::GridId;
 use crate::engine::id::{Epoch, NodeId, PartitionId};
 
 pub(crate) use command::{At, Command, Failing, Join, Refusal, RowChange};
@@ -48,6 +50,8 @@ pub(crate) struct PartitionTable {
     forgotten: BTreeMap<DirectoryId, Generation>,
     /// When the nodes last changed.
     nodes_changed_at: TableVersion,
+    /// Whose store is to be this grid's.
+    adopts: Option<GridId>,
     /// By partition.
     rows: Vec<Row>,
 }
@@ -75,6 +79,7 @@ impl PartitionTable {
             nodes: BTreeMap::new(),
             forgotten: BTreeMap::new(),
             nodes_changed_at: TableVersion(0),
+            adopts: None,
             rows: vec![Row::default(); usize::from(partitions)],
         }
     }
@@ -140,6 +145,12 @@ impl PartitionTable {
                 Command::Row { at, change } => self.apply_to_row(*at, change, version).map(|()| {
                     applied.rows.push(at.partition);
                 }),
+                Command::AdoptStore { store, highest } => {
+                    self.adopt(*store, *highest, version).map(|()| {
+                        applied.rows.extend(self.rows().map(|(partition, _)| partition));
+                        applied.has_nodes_changed = true;
+                    })
+                }
                 command => self.apply_to_nodes(command).map(|()| {
                     applied.has_nodes_changed = true;
                 }),
@@ -181,7 +192,7 @@ impl PartitionTable {
                 Ok(())
             }
             Command::Forget(directory) => self.forget(*directory),
-            Command::Row { .. } => unreachable!("that is a row's"),
+            Command::Row { .. } | Command::AdoptStore { .. } => unreachable!("that is of rows"),
         }
     }
 
@@ -316,7 +327,9 @@ impl PartitionTable {
             if candidates.iter().any(|candidate| !self.is_dead(candidate)) {
                 return Err(Refusal::CopyLeft);
             }
-            if row.reign == Reign::Unborn {
+            // What is in an adopted store nobody holds.
+            let is_new = row.epoch == Epoch(0) || is_broken(Breakage::AdoptedUnread);
+            if row.reign == Reign::Unborn && is_new {
                 candidates.insert(member);
             }
         }

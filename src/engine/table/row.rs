@@ -21,7 +21,8 @@ pub(crate) struct Row {
 /// How far a reign has come.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Reign {
-    /// Nobody ever held the partition.
+    /// Nobody of this grid ever held the partition. If it has an epoch, another has, and it is in
+    /// the store that was adopted.
     #[default]
     Unborn,
     /// A primary is named and serves nothing yet: it has the candidates that it keeps join, and

@@ -23,6 +23,9 @@
 //! * `propose arm|promote|catch-up|declare|drain|undrain|mark-down|readmit NODE`,
 //!   `propose enter NODE GENERATION`, `propose impostor NODE`: an operator's command, decided at
 //!   once.
+//! * `found g2`: another grid is formed of the same nodes, with nothing but the shared store of
+//!   the one before (the first is `g1`); `adopt g1`: an operator has it take over the store of that
+//!   one; `disk NODE g9`: it crashes, and its own store is another grid's from now on.
 //! * `open A [at NODE]`, `write KEY VALUE as A#1 [at NODE] [floor 0]`, `read KEY as A#2 [at NODE]`,
 //!   `write-many COUNT as A#1` (into so many objects, under this number and the next ones), `take
 //!   KEY as A#3` (what is in a slot), `retry A#1 [at NODE]`, `done A#1`: again and again,
@@ -34,6 +37,7 @@ use super::super::object::{Input, Key};
 use super::super::parcel::{Ask, Consistency, Endpoint, Parcel};
 use super::hooks::Filter;
 use super::{Asked, Name, Play, words};
+use crate::engine::adoption::GridId;
 use crate::engine::history::models::slot;
 use crate::engine::id::{NodeId, PartitionId};
 use crate::engine::instant::Timestamp;
@@ -68,6 +72,8 @@ impl Play {
             "show" => self.show(rest)?,
             "rest" => self.rest()?,
             "cut" | "oneway" | "split" | "ring" | "heal" => self.change_network(verb, rest)?,
+            "found" => self.simulation.found_anew(grid(rest[0])),
+            "adopt" => self.adopt(rest),
             "store" => match rest[0] {
                 "down" => self.simulation.store.is_down = true,
                 _ => self.simulation.store_up(),
@@ -132,6 +138,10 @@ impl Play {
                 simulation.nodes[node].wall_clock = Timestamp::from_micros(micros);
             }
             "fill" => simulation.nodes[node].disk.is_down = true,
+            "disk" => {
+                simulation.crash(node);
+                simulation.nodes[node].disk.take(grid(rest[1]), &[]);
+            }
             "free" => simulation.disk_up(node),
             "accept" => simulation.accept_all(node),
             "isolate" => simulation.isolate(node),
@@ -207,6 +217,12 @@ impl Play {
         self.simulation.script.filters.retain(|filter| filter.kind != kind);
     }
 
+    fn adopt(&mut self, rest: &[&str]) {
+        let store = grid(rest[0]);
+        let highest = self.simulation.says(0).highest_fence();
+        self.decide(Command::AdoptStore { store, highest });
+    }
+
     fn propose(&mut self, rest: &[&str]) -> Result<(), String> {
         let node = self.node(rest[1])?;
         let member = self.simulation.nodes[node].member();
@@ -238,13 +254,19 @@ impl Play {
             }
             word => panic!("nobody proposes {word}"),
         };
+        self.decide(command);
+        Ok(())
+    }
+
+    /// If it is not refused.
+    fn decide(&mut self, command: Command) {
+        let table = &self.simulation.consensus.table;
         let applied = table.clone().apply(std::slice::from_ref(&command));
         if let Some((_, refusal)) = applied.refused.first() {
             self.say(&format!("refused: {refusal:?}"));
         } else {
             self.simulation.commit(&[command]);
         }
-        Ok(())
     }
 
     fn act_as_client(&mut self, verb: &str, rest: &[&str]) -> Result<(), String> {
@@ -370,6 +392,11 @@ impl Play {
         }
         Ok(())
     }
+}
+
+/// `g2`.
+fn grid(word: &str) -> GridId {
+    GridId(word.trim_start_matches('g').parse().expect("a grid's number"))
 }
 
 /// The word after another.

@@ -6,14 +6,14 @@
 //! `entitled NODE` (its answers may be given), `holds NODE KEY`, `stored NODE KEY` (in the store
 //! that it drains into), `accepted NODE KEY` (as a row), `parked NODE KEY` (as a dead letter), `all
 //! stored` (of both), `has NODE N` (records), `knows NODE` (the whole table), `answer A#1`
-//! (anything that was not shown yet), `answered A#1`; each after `not`, too. Of rows: the first
+//! (anything that was not shown yet), `answered A#1`,
+//! `refused NODE` (its store, so it stays out);
+//! each after `not`, too. Of rows: the first
 //! partition's, where not all are meant.
 
 use super::super::row::RowKey;
-use super::super::store::Store;
 use super::{Play, words};
 use crate::engine::id::{Epoch, PartitionId};
-use crate::engine::replica::Scope;
 use crate::engine::table::{Members, Reign, Row, Status};
 
 impl Play {
@@ -76,14 +76,6 @@ impl Play {
         primary.is_some_and(|copy| Some(copy.persisted()) >= copy.committed())
     }
 
-    /// The store that a node drains into.
-    fn store_of(&self, node: usize) -> &Store {
-        match self.simulation.plan.replica.scope {
-            Scope::Shared => &self.simulation.store,
-            Scope::Replica => &self.simulation.nodes[node].disk,
-        }
-    }
-
     fn is_node(&self, what: &str, node: usize, rest: &[&str]) -> bool {
         let simulation = &self.simulation;
         let (it, first) = (&simulation.nodes[node], PartitionId(0));
@@ -106,7 +98,7 @@ impl Play {
             }
             "stored" | "accepted" | "parked" => {
                 let (partition, key) = words::key(rest[0]);
-                let (store, key) = (self.store_of(node), RowKey::Entity(key));
+                let (store, key) = (simulation.drained_into(node), RowKey::Entity(key));
                 match what {
                     "stored" => store.row(partition, key).is_some(),
                     "accepted" => store.accepted(partition, key).is_some(),
@@ -116,6 +108,7 @@ impl Play {
             "has" => it.copy(first).last().seq.0 >= number(rest[0]),
             "knows" => it.table == simulation.consensus.table,
             "voting" => simulation.has_vote(node),
+            "refused" => simulation.refused_store(node).is_some(),
             "leading" => simulation.consensus.leader == Some(node),
             what => panic!("no such condition: {what}"),
         }

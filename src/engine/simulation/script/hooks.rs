@@ -176,6 +176,7 @@ fn kind_of_command(command: &Command) -> &'static str {
         Command::DeclareDead(_) => "declare",
         Command::Drain { .. } => "drain",
         Command::Forget(_) => "forget",
+        Command::AdoptStore { .. } => "adopt",
         Command::Row { change, .. } => match change {
             RowChange::Promote(_) => "promote",
             RowChange::Activate { .. } => "activate",

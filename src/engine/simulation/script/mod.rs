@@ -6,6 +6,7 @@
 //! then. A case also names rules that it fails without, and how.
 
 mod acts;
+mod adoption;
 mod asynchronous;
 mod clocks;
 mod conditions;

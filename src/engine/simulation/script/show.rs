@@ -1,6 +1,7 @@
 //! What a script shows.
 //!
-//! `row`, `primary`, `copies`, `status NODE`, `members` (how many are up), `serving` (whose
+//! `row`, `primary`, `copies`, `status NODE`,
+//! `store NODE` (whose it is), `members` (how many are up), `serving` (whose
 //! handlers may run), `entitled` (whose answers may be given), `voters` (and how many of them have
 //! lost their log), `value KEY` (committed, at each holder that is there), `held KIND` (how many),
 //! `lost` (records that were answered before they were committed, and lost, and those that were
@@ -9,7 +10,9 @@
 
 use super::super::object::{Key, Object, Output};
 use super::super::parcel::Reply;
+use super::super::row::RowKey;
 use super::{Name, Play, words};
+use crate::engine::adoption::StoreRefused;
 use crate::engine::history::models::{list, register, set, slot};
 use crate::engine::id::PartitionId;
 use crate::engine::table::{Members, Reign, Status};
@@ -34,6 +37,7 @@ impl Play {
                 let status = status.map_or("unknown".to_owned(), |it| format!("{it:?}"));
                 format!("{}: {}", self.name_of_member(member), status.to_lowercase())
             }
+            ["store", node] => self.show_store(self.node(node)?),
             ["members"] => {
                 let nodes = self.simulation.consensus.table.nodes().iter();
                 let up = nodes.filter(|(_, node)| node.status == Status::Up);
@@ -83,6 +87,24 @@ impl Play {
         nodes.sort_by_key(|node| self.place_of(*node));
         let names: Vec<String> = nodes.into_iter().map(|node| self.name_of(node)).collect();
         if names.is_empty() { "-".to_owned() } else { names.join(" ") }
+    }
+
+    /// Whose a node's store is, its fence, what a register there says, and why it is refused.
+    fn show_store(&self, node: usize) -> String {
+        let says = self.simulation.says(node);
+        let grid = says.grid.map_or("nobody".to_owned(), |grid| format!("{grid:?}"));
+        let row = self.simulation.drained_into(node).row(PartitionId(0), RowKey::Entity(0));
+        let epoch = row.map_or(0, |row| row.version.epoch.0);
+        let refused = self.simulation.refused_store(node);
+        let refused = match refused {
+            None => String::new(),
+            Some(StoreRefused::OtherGrid { found }) => format!(", refused: it is of {found:?}"),
+            Some(StoreRefused::HigherFences { .. }) => {
+                ", refused: its fences are higher".to_owned()
+            }
+        };
+        let fence = says.highest_fence().0;
+        format!("store: of {grid}, fence {fence}, 0 of epoch {epoch}{refused}")
     }
 
     fn show_row(&self) -> String {
