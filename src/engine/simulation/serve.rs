@@ -167,8 +167,12 @@ impl Part {
         let output = entity.object.clone().step(input);
         let written_at = entity.written_at;
         let version = Version { position: written_at, index: 0 };
-        let read_at = self.live().loads.read_at.get(&key).copied().unwrap_or_default();
-        (Reply::Done { output, version }, written_at.max(read_at))
+        let read_at = match self.asynchronous.of(key) {
+            Replication::Sync => self.live().loads.read_at.get(&key).copied(),
+            // What it has seen may be lost at any rate.
+            Replication::Async { .. } => None,
+        };
+        (Reply::Done { output, version }, written_at.max(read_at.unwrap_or_default()))
     }
 
     fn write(
