@@ -56,6 +56,8 @@ pub(super) struct Loads {
     /// Up to where the log went when these were read: that they had left memory before may not have
     /// been committed, and whoever has them still may know them otherwise.
     pub(super) read_at: BTreeMap<Key, Position>,
+    /// Of these an operator wants written again what was parked, in that version.
+    pub(super) replays: BTreeMap<Key, Position>,
     /// The store has none of these.
     pub(super) missing: BTreeSet<Key>,
 }
@@ -149,6 +151,9 @@ impl Part {
             None => (),
         }
         let waiting = live.loads.waiting.remove(&key).unwrap_or_default();
+        if let Some(version) = live.loads.replays.remove(&key) {
+            self.replay_loaded(key, version);
+        }
         let mut said = Vec::new();
         for waiting in waiting {
             let reply = match self.copy.has_room() {

@@ -81,12 +81,18 @@ impl Refusals {
 
 impl Part {
     /// Has what was parked of an entity written once more, in the epoch of this copy's reign. One
-    /// that is not at hand is read first, and then an operator has to say so again.
+    /// that is not at hand is read first: it may have left memory again when an operator next looks.
     pub(super) fn replay(&mut self, now: Instant, epoch: Epoch, key: Key, version: Position) {
         self.go_live(now, epoch);
         if !self.is_at_hand(key) {
+            self.live().loads.replays.insert(key, version);
             return self.live().loads.begin(key);
         }
+        self.replay_loaded(key, version);
+    }
+
+    /// The same, of one that is at hand.
+    pub(super) fn replay_loaded(&mut self, key: Key, version: Position) {
         // One that has changed since is on its way.
         if self.live().state.version(RowKey::Entity(key)) == Some(version) {
             self.write_again(key);

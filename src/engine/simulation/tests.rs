@@ -71,7 +71,7 @@ const FOUND: &[(Breakage, u64)] = &[
     (Breakage::SupersededCountsAsStored, 406),
     (Breakage::DecisionForgotten, 860),
     (Breakage::TombstonesDroppedEarly, 68),
-    (Breakage::ExpiredWithoutRecord, 5),
+    (Breakage::ExpiredWithoutRecord, 6),
     (Breakage::PartitionTimeRestarts, 15),
     (Breakage::RemindersNotReplicated, 6),
     (Breakage::TwoCopiesOnOneNode, 8),
