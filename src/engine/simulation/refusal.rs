@@ -81,7 +81,8 @@ impl Refusals {
 
 impl Part {
     /// Has what was parked of an entity written once more, in the epoch of this copy's reign. One
-    /// that is not at hand is read first: it may have left memory again when an operator next looks.
+    /// that is not at hand is read first: when an operator next looks, it may have left memory
+    /// again.
     pub(super) fn replay(&mut self, now: Instant, epoch: Epoch, key: Key, version: Position) {
         self.go_live(now, epoch);
         if !self.is_at_hand(key) {
