@@ -3,7 +3,8 @@
 //! What an asynchronous type was answered may be lost with a promotion, and still be in the memory
 //! of a process that lives: of the primary of before that was only cut off, or of a backup that
 //! was left behind. Each copy that is cut, or that is no copy any more, tells the primary of the
-//! day what it has, again and again, until that has said of each record that it is settled. What
+//! day what it has, again and again, until that has said of each record that it is settled. (Of
+//! more than a copy may keep the newest are dropped, and counted.) What
 //! is settled, and how, is the type's choice; that it was done is a part of the entity, so that a
 //! record which comes twice, or from two copies, is settled once.
 

@@ -71,12 +71,8 @@ impl Simulation {
 
     /// What a copy has in memory and in the store that it drains into.
     pub(super) fn whole(&self, member: Member, partition: PartitionId) -> State {
-        let node = &self.nodes[member.directory.0 as usize];
-        let store = match self.plan.replica.scope {
-            Scope::Shared => &self.store,
-            Scope::Replica => &node.disk,
-        };
-        node.parts[usize::from(partition.0)].whole(store)
+        let node = member.directory.0 as usize;
+        self.nodes[node].part(partition).whole(self.drained_into(node))
     }
 
     /// All copies are the same.

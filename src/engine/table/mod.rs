@@ -441,12 +441,12 @@ impl PartitionTable {
         Ok(())
     }
 
-    /// A node to which duties may be given.
     /// Whether it may be given something to do: it is up, no witness, and of some weight.
     pub(crate) fn is_able(&self, member: Member) -> bool {
         self.expect_able(member).is_ok()
     }
 
+    /// A node to which duties may be given.
     fn expect_able(&self, member: Member) -> Result<(), Refusal> {
         let node = self.nodes.get(&member.directory);
         let node = node.filter(|node| node.generation == member.generation);
